@@ -1,0 +1,10 @@
+# Libraries from the distribution that the torch-free part uses.
+find_package(fmt 9 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(yaml-cpp 0.7 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)

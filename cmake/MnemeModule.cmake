@@ -1,0 +1,20 @@
+# mneme_add_module(NAME [TORCH] SOURCES a.cpp … [LINK lib …])
+#
+# One module of core/ as an OBJECT library. Torch-free modules go into mneme_light, the library of the program
+# `mneme`; all modules together make libmneme, the library of `mneme-run` and of the strategy plugins.
+function(mneme_add_module name)
+  cmake_parse_arguments(arg "TORCH" "" "SOURCES;LINK" ${ARGN})
+  if(arg_TORCH AND NOT MNEME_WITH_TORCH)
+    return()
+  endif()
+  add_library(mneme_${name} OBJECT ${arg_SOURCES})
+  target_include_directories(mneme_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(mneme_${name} PUBLIC fmt::fmt ${arg_LINK} PRIVATE mneme_warnings)
+  target_compile_definitions(mneme_${name} PUBLIC SPDLOG_FMT_EXTERNAL)
+  if(arg_TORCH)
+    target_link_libraries(mneme_${name} PUBLIC mneme_torch)
+    set_property(GLOBAL APPEND PROPERTY MNEME_TORCH_MODULES mneme_${name})
+  else()
+    set_property(GLOBAL APPEND PROPERTY MNEME_LIGHT_MODULES mneme_${name})
+  endif()
+endfunction()

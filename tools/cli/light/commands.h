@@ -1,0 +1,10 @@
+#pragma once
+
+#include "tools/cli/command.h"
+
+namespace mneme::cli {
+
+// One function per command of `mneme`; each is defined in light/<command>.cpp.
+Command version_command();
+
+}  // namespace mneme::cli

@@ -1,0 +1,7 @@
+#include "tools/cli/command.h"
+#include "tools/cli/full/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace mneme::cli;
+  return run_program("mneme-run", {}, argc, argv);
+}

@@ -1,0 +1,11 @@
+#include "tools/cli/command.h"
+#include "tools/cli/light/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace mneme::cli;
+  return run_program("mneme",
+                     {
+                         version_command(),
+                     },
+                     argc, argv);
+}
