@@ -3,6 +3,10 @@
 if(NOT LIBTORCH AND DEFINED ENV{LIBTORCH})
   set(LIBTORCH $ENV{LIBTORCH})
 endif()
+if(NOT LIBTORCH)  # where tools/setup.sh unpacks it
+  set(caches "$ENV{MNEME_CACHE}" "$ENV{XDG_CACHE_HOME}/mneme" "$ENV{HOME}/.cache/mneme")
+  find_path(LIBTORCH lib/libtorch_cpu.so PATHS ${caches} PATH_SUFFIXES libtorch-2.11.0/torch NO_DEFAULT_PATH)
+endif()
 set(LIBTORCH "${LIBTORCH}" CACHE PATH "LibTorch: the directory with lib/ and include/")
 if(NOT EXISTS "${LIBTORCH}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "LibTorch not found: '${LIBTORCH}/lib/libtorch_cpu.so' does not exist. "
