@@ -112,9 +112,10 @@ void check_descriptor(const fs::path& file, const PluginDescriptor& d) {
            MNEME_PLUGIN_API, d.api_minor, d.struct_size, MNEME_PLUGIN_API, MNEME_PLUGIN_API_MINOR,
            sizeof(PluginDescriptor));
   check_toolchain(file, d.toolchain == nullptr ? "unknown" : d.toolchain);
-  for (const char* text : {d.name, d.version, d.citation, d.summary})
+  for (const char* text : {d.name, d.version, d.summary})
     if (text == nullptr || *text == 0)
-      refuse(file, "its descriptor lacks a name, version, citation or summary; give all four to MNEME_STRATEGY_PLUGIN");
+      refuse(file, "its descriptor lacks a name, version or summary; give them to MNEME_STRATEGY_PLUGIN");
+  if (d.citation == nullptr) refuse(file, "its descriptor lacks a citation; give \"\" to MNEME_STRATEGY_PLUGIN if there is none");
   if (d.parameters == nullptr || d.create == nullptr)
     refuse(file, "its descriptor lacks parameters() or create(); make it with MNEME_STRATEGY_PLUGIN");
 }

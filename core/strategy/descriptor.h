@@ -35,7 +35,7 @@ struct PluginDescriptor {
   const char* toolchain;  ///< MNEME_TOOLCHAIN as the plugin sees it
   const char* name;       ///< as in the config: "ewc"; also the library's file name
   const char* version;
-  const char* citation;  ///< where the method comes from: "Kirkpatrick et al. 2017"
+  const char* citation;  ///< where the method comes from: "Kirkpatrick et al. 2017"; "" if nowhere
   const char* summary;   ///< one sentence
   std::uint32_t capabilities;
   ParamSpecs (*parameters)();  ///< schema of the settings

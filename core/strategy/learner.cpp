@@ -20,12 +20,12 @@ std::string generation_key(const AdapterBank& bank, const ForwardSpec& spec, con
     hash.update(fmt::format("{}*{:a}@{};", bank.digest(use.adapter), use.coefficient,
                             use.gate.defined() ? tensor_digest(use.gate) : "1"));
   if (spec.prefix.defined()) hash.update("prefix" + tensor_digest(spec.prefix));
-  for (const auto& prompt : prompts.prompts) {
-    hash.update(fmt::format("|{}:", prompt.size()));
-    hash.update(prompt.data(), prompt.size() * sizeof(prompt[0]));
+  for (const model::GenerateJob& job : prompts.prompts) {
+    hash.update(fmt::format("|{}:", job.prompt.size()));
+    hash.update(job.prompt.data(), job.prompt.size() * sizeof(job.prompt[0]));
+    hash.update(fmt::format("max {}", job.max_new_tokens));
+    for (const std::int32_t id : job.stop) hash.update(fmt::format(",{}", id));
   }
-  hash.update(fmt::format("|max {}", prompts.max_new_tokens));
-  for (const std::int32_t id : prompts.stop) hash.update(fmt::format(",{}", id));
   return hash.hex();
 }
 }  // namespace
@@ -34,10 +34,16 @@ Learner::Learner(std::shared_ptr<model::Transformer> model, LearnerOptions optio
     : model_(std::move(model)), options_(std::move(options)), sink_(sink), bank_(model_) {}
 Learner::~Learner() = default;
 
-AdapterId Learner::create_adapter(const std::string& name) {
+AdapterId Learner::create_adapter(const std::string& name, const std::string& start) {
   if (options_.adapter.kind == "full") return bank_.create_full(name);
-  RandomStream stream(options_.seed, "adapter/" + name);
+  RandomStream stream(options_.seed, "adapter/" + start);
   return bank_.create_lora(name, options_.adapter.lora, stream);
+}
+
+at::Tensor Learner::parameters() const {
+  std::vector<at::Tensor> flat;
+  for (const at::Tensor& leaf : bank_.leaves()) flat.push_back(leaf.flatten());
+  return flat.empty() ? at::zeros({0}, at::kFloat) : at::cat(flat);
 }
 
 model::ForwardOutput Learner::forward(const ForwardSpec& spec, const Batch& batch) {
@@ -118,15 +124,23 @@ std::vector<Tokens> Learner::generate(const ForwardSpec& spec, const PromptBatch
   if (const auto it = answered_.find(key); it != answered_.end()) return it->second;
   at::NoGradGuard off;
   const model::ActiveAdapters adapters = bank_.resolve(spec);
-  std::vector<model::GenerateJob> jobs;
-  for (const auto& prompt : prompts.prompts) jobs.push_back({prompt, prompts.max_new_tokens, prompts.stop});
   model::GenerateOptions options;
   options.slots = options_.decode_slots;
-  std::vector<Tokens> answers = model::generate(*model_, adapters, jobs, options);
+  std::vector<Tokens> answers = model::generate(*model_, adapters, prompts.prompts, options);
   for (std::size_t i = 0; i < answers.size(); ++i)
     work_.flops += 2.0 * static_cast<double>(model_->parameter_count()) *
-                   static_cast<double>(prompts.prompts[i].size() + answers[i].size());
+                   static_cast<double>(prompts.prompts[i].prompt.size() + answers[i].size());
   return answered_.emplace(key, std::move(answers)).first->second;
+}
+
+std::vector<std::vector<double>> Learner::score(const ForwardSpec& spec, const PromptBatch& prompts,
+                                                std::span<const std::vector<Tokens>> candidates) {
+  at::NoGradGuard off;
+  std::vector<Tokens> texts;
+  for (const auto& job : prompts.prompts) texts.push_back(job.prompt);
+  model::GenerateOptions options;
+  options.slots = options_.decode_slots;
+  return model::score_continuations(*model_, bank_.resolve(spec), texts, candidates, options);
 }
 
 Learner::Scratch::Scratch(AdapterBank& bank) : bank_(bank), saved_(bank.values().detach().clone()) {}

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,6 @@ struct LearnerOptions {
 
 /// Work counted over a run.
 struct WorkCount {
-  std::int64_t trained_tokens = 0;  ///< input tokens that training steps saw
   double flops = 0;                 ///< 2 per parameter and token forward, 2 more backward (frozen weights)
 };
 
@@ -55,8 +55,10 @@ class Learner {
   const LearnerOptions& options() const { return options_; }
 
   /// A new adapter as the config group `adapter` describes it, not yet trained. Its random start depends on the run's
-  /// seed and the name alone.
-  AdapterId create_adapter(const std::string& name);
+  /// seed and `start` alone: adapters of the same start begin equal, as in separate runs.
+  AdapterId create_adapter(const std::string& name, const std::string& start = "default");
+  /// All trained parameters end to end, [n], differentiable; for penalties.
+  at::Tensor parameters() const;
   /// The trained adapters, each with coefficient 1.
   ForwardSpec active() const { return with_adapters(bank_.trainable()); }
 
@@ -84,6 +86,9 @@ class Learner {
   double mean_loss(const ForwardSpec& spec, const Dataset& data);
   /// Greedy answers; gates of the spec are per prompt. Equal prompts under equal adapters are answered once.
   std::vector<Tokens> generate(const ForwardSpec& spec, const PromptBatch& prompts);
+  /// Log-probability (nats) of each candidate answer of each prompt: [prompts][candidates].
+  std::vector<std::vector<double>> score(const ForwardSpec& spec, const PromptBatch& prompts,
+                                         std::span<const std::vector<Tokens>> candidates);
 
   /// Saves the trainable parameters and puts them back when it goes out of scope.
   class Scratch {

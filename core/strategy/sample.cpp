@@ -13,6 +13,14 @@ Batch make_batch(Dataset samples) {
   return batch;
 }
 
+Batch make_batch(const PromptBatch& prompts) {
+  std::vector<Tokens> tokens;
+  for (const auto& prompt : prompts.prompts) tokens.push_back(prompt.prompt);
+  Batch batch;
+  batch.packed = model::pack_prompts(tokens);
+  return batch;
+}
+
 const Batch& StepBatch::current() const {
   const Batch* batch = find("current");
   MNEME_CHECK(batch != nullptr, "the step has no part 'current'; compose() must keep it");

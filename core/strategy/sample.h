@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/model/batch.h"
+#include "core/model/generate.h"
 
 namespace mneme {
 
@@ -57,14 +58,16 @@ struct StepBatch {
 /// Cuts each part into `count` runs of nearly equal numbers of samples and packs them.
 std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count);
 
-/// Prompts that want an answer. `task` (index from 1) is there only for strategies that declare kTaskIdAtTest.
+/// Prompts that want an answer, each with its own limits. `task` (index from 1) is there only for strategies that
+/// declare kTaskIdAtTest; without it a batch may mix the prompts of several tasks.
 struct PromptBatch {
-  std::vector<Tokens> prompts;
+  std::vector<model::GenerateJob> prompts;
   std::optional<std::int64_t> task;
-  std::int64_t max_new_tokens = 0;
-  Tokens stop;  ///< ids that end an answer
 
   std::int64_t size() const { return static_cast<std::int64_t>(prompts.size()); }
 };
+
+/// The prompts packed as a batch without labels, for passes over them (routers, keys).
+Batch make_batch(const PromptBatch& prompts);
 
 }  // namespace mneme
