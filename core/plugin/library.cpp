@@ -5,6 +5,7 @@
 
 #include <boost/dll/library_info.hpp>
 #include <boost/dll/shared_library.hpp>
+#include <cctype>
 #include <cstring>
 #include <fstream>
 
@@ -30,7 +31,8 @@ std::vector<std::string> exported_symbols(const fs::path& file) {
   char magic[4] = {};
   std::ifstream(file, std::ios::binary).read(magic, sizeof magic);
   if (std::memcmp(magic, "\177ELF", sizeof magic) != 0)
-    refuse(file, "is not a shared library (no ELF file); expected a strategy plugin, which mneme_add_strategy() builds");
+    refuse(file,
+           "is not a shared library (no ELF file); expected a strategy plugin, which mneme_add_strategy() builds");
   try {
     return boost::dll::library_info(file).symbols();
   } catch (const std::exception& e) {
@@ -69,10 +71,11 @@ std::string differences(const std::string& theirs, const std::string& ours) {
 void check_toolchain(const fs::path& file, const std::string& theirs) {
   const std::string ours = program_toolchain();
   if (theirs == ours) return;
-  refuse(file,
-         "built for toolchain {}, this program is {} ({}); rebuild the plugin with this program's compiler, LibTorch and "
-         "headers, through find_package(mneme)",
-         theirs, ours, differences(theirs, ours));
+  refuse(
+      file,
+      "built for toolchain {}, this program is {} ({}); rebuild the plugin with this program's compiler, LibTorch and "
+      "headers, through find_package(mneme)",
+      theirs, ours, differences(theirs, ours));
 }
 
 /// Stage 1: nothing of the plugin runs.
@@ -80,15 +83,21 @@ void check_symbols(const fs::path& file) {
   const auto symbols = exported_symbols(file);
   const std::string api = find_suffix(symbols, kDescriptorPrefix);
   if (api.empty())
-    refuse(file, "is a shared library but no strategy plugin: it exports no symbol {}; end its source with "
-           "MNEME_STRATEGY_PLUGIN(...) and build it with mneme_add_strategy()", kDescriptor);
+    refuse(file,
+           "is a shared library but no strategy plugin: it exports no symbol {}; end its source with "
+           "MNEME_STRATEGY_PLUGIN(...) and build it with mneme_add_strategy()",
+           kDescriptor);
   if (kDescriptorPrefix.data() + api != kDescriptor)
-    refuse(file, "has plugin interface version {}, this program has version {}; rebuild the plugin against this program "
-           "(a changed interface may need changes in its source)", api, MNEME_PLUGIN_API);
+    refuse(file,
+           "has plugin interface version {}, this program has version {}; rebuild the plugin against this program "
+           "(a changed interface may need changes in its source)",
+           api, MNEME_PLUGIN_API);
   const std::string toolchain = find_suffix(symbols, kMarkerPrefix);
   if (toolchain.empty())
-    refuse(file, "exports no symbol {}… that names its toolchain; end its source with MNEME_STRATEGY_PLUGIN(...) and "
-           "build it with mneme_add_strategy()", kMarkerPrefix);
+    refuse(file,
+           "exports no symbol {}… that names its toolchain; end its source with MNEME_STRATEGY_PLUGIN(...) and "
+           "build it with mneme_add_strategy()",
+           kMarkerPrefix);
   check_toolchain(file, toolchain);
 }
 
@@ -115,7 +124,8 @@ void check_descriptor(const fs::path& file, const PluginDescriptor& d) {
   for (const char* text : {d.name, d.version, d.summary})
     if (text == nullptr || *text == 0)
       refuse(file, "its descriptor lacks a name, version or summary; give them to MNEME_STRATEGY_PLUGIN");
-  if (d.citation == nullptr) refuse(file, "its descriptor lacks a citation; give \"\" to MNEME_STRATEGY_PLUGIN if there is none");
+  if (d.citation == nullptr)
+    refuse(file, "its descriptor lacks a citation; give \"\" to MNEME_STRATEGY_PLUGIN if there is none");
   if (d.parameters == nullptr || d.create == nullptr)
     refuse(file, "its descriptor lacks parameters() or create(); make it with MNEME_STRATEGY_PLUGIN");
 }

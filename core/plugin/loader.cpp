@@ -34,8 +34,10 @@ std::string join_paths(const auto& paths) {
 }
 
 [[noreturn]] void throw_twice(const std::string& name, const std::set<fs::path>& files) {
-  throw PluginError(fmt::format("strategy '{}' is there more than once: {}; remove all but one, shorten the plugin path, or "
-                                "name the file instead", name, join_paths(files)));
+  throw PluginError(
+      fmt::format("strategy '{}' is there more than once: {}; remove all but one, shorten the plugin path, or "
+                  "name the file instead",
+                  name, join_paths(files)));
 }
 
 }  // namespace
@@ -57,7 +59,8 @@ PluginRegistry::PluginRegistry(std::vector<fs::path> search) : search_(std::move
 fs::path PluginRegistry::find(const std::string& name_or_path) const {
   if (name_or_path.find('/') != std::string::npos || name_or_path.ends_with(".so")) {
     if (!fs::exists(name_or_path))
-      throw PluginError(fmt::format("{}: there is no such plugin file; build it, or give a strategy's name", name_or_path));
+      throw PluginError(
+          fmt::format("{}: there is no such plugin file; build it, or give a strategy's name", name_or_path));
     return fs::weakly_canonical(name_or_path);
   }
   const auto files = plugin_files(search_);
@@ -65,8 +68,10 @@ fs::path PluginRegistry::find(const std::string& name_or_path) const {
   if (found == files.end()) {
     std::vector<std::string> names;
     for (const auto& [name, paths] : files) names.push_back(name);
-    throw PluginError(fmt::format("strategy '{}' not found{}; searched {}; add a directory with --plugin-path or "
-                                  "MNEME_PLUGIN_PATH", name_or_path, hint(name_or_path, names), join_paths(search_)));
+    throw PluginError(
+        fmt::format("strategy '{}' not found{}; searched {}; add a directory with --plugin-path or "
+                    "MNEME_PLUGIN_PATH",
+                    name_or_path, hint(name_or_path, names), join_paths(search_)));
   }
   if (found->second.size() > 1) throw_twice(name_or_path, found->second);
   return *found->second.begin();
@@ -117,9 +122,10 @@ std::unique_ptr<Strategy> create_strategy(const PluginDescriptor& descriptor, co
   auto strategy = with_context(doing, [&] { return descriptor.create(params); });
   if (strategy == nullptr) throw PluginError(fmt::format("strategy '{}' made nothing", descriptor.name));
   if (const auto unread = params.unread(); !unread.empty())
-    throw PluginError(fmt::format("strategy '{}' declares {} but its constructor does not read {}: a setting that nothing "
-                                  "reads is an error; read it, or do not declare it", descriptor.name,
-                                  fmt::join(unread, ", "), unread.size() == 1 ? "it" : "them"));
+    throw PluginError(
+        fmt::format("strategy '{}' declares {} but its constructor does not read {}: a setting that nothing "
+                    "reads is an error; read it, or do not declare it",
+                    descriptor.name, fmt::join(unread, ", "), unread.size() == 1 ? "it" : "them"));
   return strategy;
 }
 

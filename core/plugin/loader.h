@@ -15,10 +15,10 @@ namespace mneme::plugin {
 struct PluginInfo {
   std::string name;
   std::filesystem::path file;
-  std::string version, citation, summary, toolchain;
-  std::vector<std::string> capabilities;
-  ParamSpecs parameters;
-  std::string error;  ///< why it cannot be used, "" if it can; then only name and file are set
+  std::string version = {}, citation = {}, summary = {}, toolchain = {};
+  std::vector<std::string> capabilities = {};
+  ParamSpecs parameters = {};
+  std::string error = {};  ///< why it cannot be used, "" if it can; then only name and file are set
 };
 
 /// Directories that are searched for plugins: those given (--plugin-path), those of $MNEME_PLUGIN_PATH (separated by
@@ -50,8 +50,8 @@ class PluginRegistry {
   std::map<std::filesystem::path, const PluginDescriptor*> opened_;
 };
 
-/// Makes a strategy. Throws PluginError if its constructor leaves a declared parameter unread, and adds the plugin's name
-/// to what else the constructor throws.
+/// Makes a strategy. Throws PluginError if its constructor leaves a declared parameter unread, and adds the plugin's
+/// name to what else the constructor throws.
 std::unique_ptr<Strategy> create_strategy(const PluginDescriptor& descriptor, const Params& params);
 
 }  // namespace mneme::plugin

@@ -16,13 +16,13 @@ class Strategy;
 /// What a method needs or does that a fair table must show, and that the core must allow.
 enum Capability : std::uint32_t {
   kNoCapability = 0,
-  kTaskIdAtTest = 1U << 0,     ///< is told the task of a test prompt; others never see it
-  kStoresExamples = 1U << 1,   ///< keeps training samples of past tasks
-  kStoresModelCopy = 1U << 2,  ///< keeps copies of past parameters
-  kGrowsWithTasks = 1U << 3,   ///< its state grows with every task
-  kJointTraining = 1U << 4,    ///< trains on several tasks at once: no continual learner, a bound
+  kTaskIdAtTest = 1U << 0,       ///< is told the task of a test prompt; others never see it
+  kStoresExamples = 1U << 1,     ///< keeps training samples of past tasks
+  kStoresModelCopy = 1U << 2,    ///< keeps copies of past parameters
+  kGrowsWithTasks = 1U << 3,     ///< its state grows with every task
+  kJointTraining = 1U << 4,      ///< trains on several tasks at once: no continual learner, a bound
   kGeneratesExamples = 1U << 5,  ///< writes samples of past tasks itself
-  kAdaptsAtTest = 1U << 6,     ///< changes parameters while it answers
+  kAdaptsAtTest = 1U << 6,       ///< changes parameters while it answers
 };
 
 /// The names of the capabilities in a mask: "task_id_at_test", "stores_examples", …
@@ -72,11 +72,13 @@ constexpr PluginDescriptor describe_plugin(const StrategyInfo& info) {
 /// Makes a library a strategy plugin: defines its two exported symbols, both constant data, so that opening the library
 /// runs no code of this macro. At namespace scope, once per plugin:
 ///   MNEME_STRATEGY_PLUGIN(Ewc, {.name = "ewc", .version = "1.0", .citation = "Kirkpatrick et al. 2017",
-///                               .summary = "A quadratic penalty around old weights, weighted by the Fisher diagonal"});
-#define MNEME_STRATEGY_PLUGIN(Class, ...)                                                              \
-  extern "C" {                                                                                         \
-  __attribute__((visibility("default"))) extern const char MNEME_TOOLCHAIN_SYMBOL;                     \
-  __attribute__((visibility("default"))) extern const ::mneme::PluginDescriptor mneme_plugin_v1;       \
-  }                                                                                                    \
-  const char MNEME_TOOLCHAIN_SYMBOL = 1;                                                               \
-  constinit const ::mneme::PluginDescriptor mneme_plugin_v1 = ::mneme::describe_plugin<Class>(::mneme::StrategyInfo __VA_ARGS__)
+///                               .summary = "A quadratic penalty around old weights, weighted by the Fisher
+///                               diagonal"});
+#define MNEME_STRATEGY_PLUGIN(Class, ...)                                                        \
+  extern "C" {                                                                                   \
+  __attribute__((visibility("default"))) extern const char MNEME_TOOLCHAIN_SYMBOL;               \
+  __attribute__((visibility("default"))) extern const ::mneme::PluginDescriptor mneme_plugin_v1; \
+  }                                                                                              \
+  const char MNEME_TOOLCHAIN_SYMBOL = 1;                                                         \
+  constinit const ::mneme::PluginDescriptor mneme_plugin_v1 =                                    \
+      ::mneme::describe_plugin<Class>(::mneme::StrategyInfo __VA_ARGS__)

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <type_traits>
@@ -63,8 +64,9 @@ bool in_range(const ParamSpec& spec, double value) {
     if (const auto bound = parse_number<double>(trim(range.substr(digits))))
       return meets(range.substr(0, digits), *bound, value);
   }
-  throw Error(fmt::format("parameter '{}' declares the range '{}', which is none; expected for instance '> 0', '[0, 1]'",
-                          spec.key, spec.range));
+  throw Error(
+      fmt::format("parameter '{}' declares the range '{}', which is none; expected for instance '> 0', '[0, 1]'",
+                  spec.key, spec.range));
 }
 
 [[noreturn]] void throw_out_of_range(const ParamSpec& spec, double value) {
@@ -79,25 +81,34 @@ void check_numbers(const ParamSpec& spec, const std::vector<T>& values) {
 
 bool has_type(const ParamValue& value, ParamType type) {
   switch (type) {
-    case ParamType::kBool: return std::holds_alternative<bool>(value);
-    case ParamType::kInt: return std::holds_alternative<std::int64_t>(value);
-    case ParamType::kReal: return std::holds_alternative<double>(value);
+    case ParamType::kBool:
+      return std::holds_alternative<bool>(value);
+    case ParamType::kInt:
+      return std::holds_alternative<std::int64_t>(value);
+    case ParamType::kReal:
+      return std::holds_alternative<double>(value);
     case ParamType::kText:
-    case ParamType::kChoice: return std::holds_alternative<std::string>(value);
-    case ParamType::kIntList: return std::holds_alternative<std::vector<std::int64_t>>(value);
-    case ParamType::kRealList: return std::holds_alternative<std::vector<double>>(value);
-    case ParamType::kTextList: return std::holds_alternative<std::vector<std::string>>(value);
+    case ParamType::kChoice:
+      return std::holds_alternative<std::string>(value);
+    case ParamType::kIntList:
+      return std::holds_alternative<std::vector<std::int64_t>>(value);
+    case ParamType::kRealList:
+      return std::holds_alternative<std::vector<double>>(value);
+    case ParamType::kTextList:
+      return std::holds_alternative<std::vector<std::string>>(value);
   }
   return false;
 }
 
 void check_value(const ParamSpec& spec, const ParamValue& value) {
   if (std::holds_alternative<std::monostate>(value)) {
-    if (!spec.nullable) throw Error(fmt::format("parameter '{}' is null; expected a {}", spec.key, to_string(spec.type)));
+    if (!spec.nullable)
+      throw Error(fmt::format("parameter '{}' is null; expected a {}", spec.key, to_string(spec.type)));
     return;
   }
   if (!has_type(value, spec.type))
-    throw Error(fmt::format("parameter '{}' has a value of another type; expected a {}", spec.key, to_string(spec.type)));
+    throw Error(
+        fmt::format("parameter '{}' has a value of another type; expected a {}", spec.key, to_string(spec.type)));
   if (const auto* i = std::get_if<std::int64_t>(&value)) check_numbers<std::int64_t>(spec, {*i});
   if (const auto* r = std::get_if<double>(&value)) check_numbers<double>(spec, {*r});
   if (const auto* list = std::get_if<std::vector<std::int64_t>>(&value)) check_numbers(spec, *list);
@@ -121,8 +132,8 @@ std::vector<T> parse_list(const ParamSpec& spec, std::string_view text) {
     } else {
       const auto number = parse_number<T>(part);
       if (!number)
-        throw Error(fmt::format("parameter '{}' has '{}' in its default; expected a {}", spec.key, part,
-                                to_string(spec.type)));
+        throw Error(
+            fmt::format("parameter '{}' has '{}' in its default; expected a {}", spec.key, part, to_string(spec.type)));
       values.push_back(*number);
     }
   }
@@ -139,14 +150,22 @@ std::vector<std::string> keys_of(const ParamSpecs& specs) {
 
 const char* to_string(ParamType type) {
   switch (type) {
-    case ParamType::kBool: return "flag";
-    case ParamType::kInt: return "integer";
-    case ParamType::kReal: return "real";
-    case ParamType::kText: return "text";
-    case ParamType::kChoice: return "choice";
-    case ParamType::kIntList: return "list of integers";
-    case ParamType::kRealList: return "list of reals";
-    case ParamType::kTextList: return "list of texts";
+    case ParamType::kBool:
+      return "flag";
+    case ParamType::kInt:
+      return "integer";
+    case ParamType::kReal:
+      return "real";
+    case ParamType::kText:
+      return "text";
+    case ParamType::kChoice:
+      return "choice";
+    case ParamType::kIntList:
+      return "list of integers";
+    case ParamType::kRealList:
+      return "list of reals";
+    case ParamType::kTextList:
+      return "list of texts";
   }
   return "?";
 }
@@ -166,10 +185,14 @@ ParamValue default_value(const ParamSpec& spec) {
       if (const auto value = parse_number<double>(text)) return *value;
       break;
     case ParamType::kText:
-    case ParamType::kChoice: return unquote(text);
-    case ParamType::kIntList: return parse_list<std::int64_t>(spec, text);
-    case ParamType::kRealList: return parse_list<double>(spec, text);
-    case ParamType::kTextList: return parse_list<std::string>(spec, text);
+    case ParamType::kChoice:
+      return unquote(text);
+    case ParamType::kIntList:
+      return parse_list<std::int64_t>(spec, text);
+    case ParamType::kRealList:
+      return parse_list<double>(spec, text);
+    case ParamType::kTextList:
+      return parse_list<std::string>(spec, text);
   }
   throw Error(fmt::format("parameter '{}' has the default '{}'; expected a {}", spec.key, text, to_string(spec.type)));
 }

@@ -18,8 +18,8 @@ using ParamValue = std::variant<std::monostate, bool, std::int64_t, double, std:
 /// "flag", "integer", "real", "text", "choice", "list of integers", "list of reals", "list of texts".
 const char* to_string(ParamType type);
 
-/// The value that a spec's default text stands for: "1e-4", "true", "null", "[q, v]", "a text". Throws Error if the text
-/// does not fit the type or the default is missing ("???").
+/// The value that a spec's default text stands for: "1e-4", "true", "null", "[q, v]", "a text". Throws Error if the
+/// text does not fit the type or the default is missing ("???").
 ParamValue default_value(const ParamSpec& spec);
 
 /// The settings of a strategy: each declared parameter has a value of its type, and nothing else is there. Reading a

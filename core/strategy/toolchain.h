@@ -17,8 +17,7 @@
 #define MNEME_PLUGIN_API_MINOR 0
 
 #if defined(__clang__)
-#define MNEME_TOOLCHAIN_COMPILER \
-  MNEME_TOOLCHAIN_VERSION(clang, __clang_major__, __clang_minor__, __clang_patchlevel__)
+#define MNEME_TOOLCHAIN_COMPILER MNEME_TOOLCHAIN_VERSION(clang, __clang_major__, __clang_minor__, __clang_patchlevel__)
 #else
 #define MNEME_TOOLCHAIN_COMPILER MNEME_TOOLCHAIN_VERSION(gcc, __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__)
 #endif
@@ -59,9 +58,9 @@
 #define MNEME_TOOLCHAIN_STRING_(tokens) #tokens
 
 /// The name of the marker symbol.
-#define MNEME_TOOLCHAIN_SYMBOL                                                                              \
-  MNEME_TOOLCHAIN_JOIN(mneme_toolchain_, MNEME_PLUGIN_API, MNEME_TOOLCHAIN_COMPILER, __cplusplus,           \
-                       _GLIBCXX_USE_CXX11_ABI, MNEME_TOOLCHAIN_CHECKS, MNEME_TOOLCHAIN_SANITIZER,           \
+#define MNEME_TOOLCHAIN_SYMBOL                                                                    \
+  MNEME_TOOLCHAIN_JOIN(mneme_toolchain_, MNEME_PLUGIN_API, MNEME_TOOLCHAIN_COMPILER, __cplusplus, \
+                       _GLIBCXX_USE_CXX11_ABI, MNEME_TOOLCHAIN_CHECKS, MNEME_TOOLCHAIN_SANITIZER, \
                        MNEME_TOOLCHAIN_LIBTORCH, MNEME_HEADERS_DIGEST)
 
 /// The same as text, without the prefix.
