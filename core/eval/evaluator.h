@@ -19,6 +19,7 @@ struct EvalOptions {
   std::string protocol = "generate";  ///< generate: greedy text; labels: the likeliest label where a task has labels
   std::string rows = "all";           ///< all; lower: only tasks seen so far; last: only row 0 and the last one
   std::int64_t max_length = 512;      ///< tokens of prompt and answer together
+  std::int64_t decode_slots = 32;     ///< sequences decoded at once; never changes the result
   bool task_id = false;               ///< whether the strategy is told the task (its capability)
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/adapter/state.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/model/generate.h"

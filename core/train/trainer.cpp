@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/train/schedule.h"
+
 namespace mneme {
 
 Diverged::~Diverged() = default;

@@ -16,7 +16,7 @@ class One final : public mneme::Strategy {
   void before_task(mneme::Learner& learner, const mneme::TaskView& task) override {
     adapters_.resize(std::max(adapters_.size(), static_cast<std::size_t>(task.task())));
     auto& adapter = adapters_[static_cast<std::size_t>(task.task()) - 1];
-    adapter = learner.create_adapter("task/" + task.name);
+    adapter = learner.create_adapter("task" + std::to_string(task.task()));
     learner.bank().set_trainable({adapter});
   }
 
