@@ -55,13 +55,20 @@ const Matrix* matrix_of(const Result& run, const std::string& metric) {
 }
 
 Measure cost_measure(const Cost& cost) {
-  const std::string how = cost.over == Over::kSum ? "sum over the tasks" : cost.over == Over::kMax ? "largest of the tasks" : "after the last task";
-  return {cost.id, cost.unit, false, false, how,
-          [cost](const Result& run, const std::vector<double>&) { return total_cost(cost, run.costs); }};
+  const std::string how = cost.over == Over::kSum   ? "sum over the tasks"
+                          : cost.over == Over::kMax ? "largest of the tasks"
+                                                    : "after the last task";
+  return {cost.id, cost.unit,
+          false,   false,
+          how,     [cost](const Result& run, const std::vector<double>&) { return total_cost(cost, run.costs); }};
 }
 
 Measure task_measure(const std::string& id, const std::string& task, const std::string& metric) {
-  return {id, Unit::kScore, true, false, "R[T][j] of the task",
+  return {id,
+          Unit::kScore,
+          true,
+          false,
+          "R[T][j] of the task",
           [task, metric](const Result& run, const std::vector<double>&) {
             const Matrix* matrix = matrix_of(run, metric);
             const auto found = std::find(run.tasks.begin(), run.tasks.end(), task);
@@ -71,7 +78,11 @@ Measure task_measure(const std::string& id, const std::string& task, const std::
 }
 
 Measure continual_measure(const std::string& id, const metric::ContinualMetric& continual, const std::string& metric) {
-  return {id, Unit::kScore, continual.higher_is_better, continual.needs_single, continual.formula,
+  return {id,
+          Unit::kScore,
+          continual.higher_is_better,
+          continual.needs_single,
+          continual.formula,
           [&continual, metric](const Result& run, const std::vector<double>& single) {
             const Matrix* matrix = matrix_of(run, metric);
             if (matrix == nullptr || run.tasks.empty()) return kNaN;

@@ -102,8 +102,8 @@ void note_missing(const fs::path& sweep, Results& results) {
   const std::size_t count = missing.size();
   if (count > kShown) missing.resize(kShown);
   results.notes.push_back(fmt::format("{} of the {} runs of {} {} no record: {}{}", count, list->size(),
-                                      sweep.filename().string(), count == 1 ? "has" : "have",
-                                      fmt::join(missing, ", "), count > kShown ? ", …" : ""));
+                                      sweep.filename().string(), count == 1 ? "has" : "have", fmt::join(missing, ", "),
+                                      count > kShown ? ", …" : ""));
 }
 
 /// Directories at or below the given one, and around a single run, that may hold a runs.json.

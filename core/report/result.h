@@ -33,11 +33,12 @@ struct Result {
 /// The results in some directories, in an order that does not depend on how the directories were given.
 struct Results {
   std::vector<Result> runs;
-  std::vector<std::string> notes;  ///< what was left out and why: unreadable records, repeated runs, runs without a record
+  std::vector<std::string>
+      notes;  ///< what was left out and why: unreadable records, repeated runs, runs without a record
 };
 
-/// Reads every record below the directories. A record that cannot be read becomes a note. Of several records of the same
-/// resolved config the finished, then the latest counts. Throws RecordError if there is no readable record at all.
+/// Reads every record below the directories. A record that cannot be read becomes a note. Of several records of the
+/// same resolved config the finished, then the latest counts. Throws RecordError if there is no readable record at all.
 Results load_results(const std::vector<std::filesystem::path>& directories);
 
 /// Compares texts as people sort them: numbers by value, the rest by character.
