@@ -21,6 +21,14 @@ namespace {
   throw Error(fmt::format("{}: cannot be {}: {}", path.string(), doing, std::strerror(code)));
 }
 
+/// Removes a half-written file before the error leaves: a full disk is not filled further.
+[[noreturn]] void discard_and_throw(const fs::path& temporary, std::string_view doing) {
+  const int code = errno;
+  ::unlink(temporary.c_str());
+  errno = code;
+  throw_system_error(temporary, doing);
+}
+
 /// Closes a file descriptor on scope exit.
 struct Descriptor {
   int fd;
@@ -41,18 +49,19 @@ std::string read_file(const fs::path& path) {
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {
-  const fs::path temporary = path.string() + fmt::format(".{}.tmp", ::getpid());
+  const fs::path temporary = path.string() + fmt::format(".{}.{}.tmp", ::getpid(), ::gettid());
   {
     Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
     if (file.fd < 0) throw_system_error(temporary, "written");
     for (std::size_t done = 0; done < content.size();) {
       const ssize_t n = ::write(file.fd, content.data() + done, content.size() - done);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw_system_error(temporary, "written");
+      if (n < 0) discard_and_throw(temporary, "written");
       done += static_cast<std::size_t>(n);
     }
+    if (::fsync(file.fd) != 0) discard_and_throw(temporary, "written");
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw_system_error(path, "replaced");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) discard_and_throw(temporary, "renamed");
 }
 
 MappedFile::MappedFile(const fs::path& path) {
