@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <set>
 #include <span>
 #include <string_view>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
@@ -52,9 +54,22 @@ class HeaderReader {
   HeaderReader(std::string where, std::string_view text, std::uint64_t data_bytes)
       : where_(std::move(where)), text_(text), data_bytes_(data_bytes) {}
 
+  /// The `__metadata__` object, which may be missing.
+  std::map<std::string, std::string> metadata() const {
+    std::map<std::string, std::string> texts;
+    const Json json = parse();
+    if (!json.contains("__metadata__")) return texts;
+    const Json& metadata = json.at("__metadata__");
+    if (!metadata.is_object()) throw Error(fmt::format("{}: '__metadata__' is not an object of texts", where_));
+    for (const auto& [key, value] : metadata.items()) {
+      if (!value.is_string()) throw Error(fmt::format("{}: metadata '{}' is not a text", where_, key));
+      texts[key] = value.get<std::string>();
+    }
+    return texts;
+  }
+
   std::vector<Entry> entries() const {
     const Json json = parse();
-    if (!json.is_object()) throw Error(fmt::format("{}: the header is not a JSON object", where_));
     std::vector<Entry> entries;
     for (const auto& [name, value] : json.items()) {
       if (name == "__metadata__") continue;
@@ -80,7 +95,9 @@ class HeaderReader {
       return true;
     };
     try {
-      return Json::parse(text_, watch);
+      Json json = Json::parse(text_, watch);
+      if (!json.is_object()) throw Error(fmt::format("{}: the header is not a JSON object", where_));
+      return json;
     } catch (const Json::exception& e) {
       throw Error(fmt::format("{}: the header is not JSON: {}", where_, e.what()));
     }
@@ -158,28 +175,45 @@ at::Tensor tensor_of(const Entry& entry, const std::byte* data, const std::share
   return copy;
 }
 
+/// A mapped file, split into header and data.
+struct MappedTensors {
+  std::shared_ptr<MappedFile> map;
+  std::string_view header;
+  std::span<const std::byte> data;
+};
+
+MappedTensors map_tensors(const std::filesystem::path& file) {
+  static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+  auto map = std::make_shared<MappedFile>(file);
+  const std::span<const std::byte> bytes = map->bytes();
+  const std::string where = file.string();
+  std::uint64_t length = 0;
+  if (bytes.size() < sizeof length)
+    throw Error(fmt::format("{}: {} bytes; a safetensors file has at least 8", where, bytes.size()));
+  std::memcpy(&length, bytes.data(), sizeof length);
+  const std::span<const std::byte> rest = bytes.subspan(sizeof length);
+  if (length > kMaxHeader || length > rest.size())
+    throw Error(fmt::format("{}: the header is said to have {} bytes; the file has {} after its first 8, and the "
+                            "format allows {}. It is damaged, cut off or no safetensors file",
+                            where, length, rest.size(), kMaxHeader));
+  return {.map = std::move(map),
+          .header = {reinterpret_cast<const char*>(rest.data()), static_cast<std::size_t>(length)},
+          .data = rest.subspan(static_cast<std::size_t>(length))};
+}
+
 }  // namespace
 
 std::map<std::string, at::Tensor> read_safetensors(const std::filesystem::path& file) {
-  static_assert(std::endian::native == std::endian::little, "the format is little-endian");
-  const auto map = std::make_shared<MappedFile>(file);
-  const std::span<const std::byte> bytes = map->bytes();
-  const std::string where = file.string();
-  std::uint64_t header = 0;
-  if (bytes.size() < sizeof header)
-    throw Error(fmt::format("{}: {} bytes; a safetensors file has at least 8", where, bytes.size()));
-  std::memcpy(&header, bytes.data(), sizeof header);
-  const std::uint64_t rest = bytes.size() - sizeof header;
-  if (header > kMaxHeader || header > rest)
-    throw Error(
-        fmt::format("{}: the header is said to have {} bytes; the file has {} after its first 8, and the "
-                    "format allows {}. It is damaged, cut off or no safetensors file",
-                    where, header, rest, kMaxHeader));
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data() + sizeof header), header);
+  const MappedTensors mapped = map_tensors(file);
   std::map<std::string, at::Tensor> tensors;
-  for (const Entry& entry : HeaderReader(where, text, rest - header).entries())
-    tensors.emplace(entry.name, tensor_of(entry, bytes.data() + sizeof header + header, map));
+  for (const Entry& entry : HeaderReader(file.string(), mapped.header, mapped.data.size()).entries())
+    tensors.emplace(entry.name, tensor_of(entry, mapped.data.data(), mapped.map));
   return tensors;
+}
+
+std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& file) {
+  const MappedTensors mapped = map_tensors(file);
+  return HeaderReader(file.string(), mapped.header, mapped.data.size()).metadata();
 }
 
 void write_safetensors(const std::filesystem::path& file,
