@@ -32,6 +32,15 @@ struct Stream {
 /// Throws DataError; for missing files one message names all of them and says where the data is to be had.
 Stream load_stream(const StreamOptions& options);
 
+/// The data set's directory.
+std::filesystem::path task_directory(const StreamOptions& options, const TaskSpec& spec);
+
+/// The files of the ordered tasks that are not there. Throws DataError for wrong options.
+std::vector<std::filesystem::path> missing_files(const StreamOptions& options);
+
+/// What to do about missing files, in one sentence.
+std::string where_to_get(const StreamOptions& options);
+
 /// Which rows of a split remain of at most `limit` (0: all): rows are taken in the order of a random permutation named
 /// by (seed, task, split) until `limit` is reached, and kept in file order. A smaller limit's rows are therefore among
 /// a larger one's. Rows of a group stay together: groups are permuted instead, and the first that does not fit ends it.

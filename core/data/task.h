@@ -51,6 +51,9 @@ class Task {
   const TaskSpec& spec() const { return spec_; }
   const std::string& name() const { return spec_.name; }
 
+  /// The same rows under another name.
+  Task renamed(std::string name) const;
+
   /// The rows, loaded at first use; the span lives as long as any copy of this task. Throws DataError.
   std::span<const Example> split(Split split) const;
 

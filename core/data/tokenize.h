@@ -46,10 +46,15 @@ class TokenizedSplit {
   /// Lives as long as any copy of this object.
   View operator[](std::size_t row) const;
 
-  std::int64_t cut_rows() const;         ///< rows whose prompt lost tokens
-  std::int64_t cut_tokens() const;       ///< tokens lost by prompts
-  std::int64_t answer_cut_rows() const;  ///< rows whose answer lost tokens
-  std::int64_t longest() const;          ///< tokens of the longest prompt + answer
+  struct Summary {
+    std::int64_t tokens = 0;             ///< of all prompts and answers
+    std::int64_t longest = 0;            ///< tokens of the longest prompt + answer
+    std::int64_t cut_rows = 0;           ///< rows whose prompt lost tokens
+    std::int64_t cut_tokens = 0;         ///< tokens that prompts lost
+    std::int64_t answer_cut_rows = 0;    ///< rows whose answer lost tokens
+    std::int64_t answer_cut_tokens = 0;  ///< tokens that answers lost
+  };
+  Summary summary() const;
 
   class Storage;
   explicit TokenizedSplit(std::shared_ptr<const Storage> storage);

@@ -8,6 +8,7 @@ namespace mneme::text {
 /// bytes back.
 class ByteTokenizer final : public Tokenizer {
  public:
+  static constexpr const char* kClassName = "MnemeByteTokenizer";  ///< in tokenizer_config.json
   static constexpr std::int32_t kBos = 256, kEos = 257, kPad = 258, kVocabSize = 259;
 
   TokenIds encode(std::string_view utf8) const override;

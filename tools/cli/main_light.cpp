@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
                      {
                          metrics_command(),
                          plugins_command(),
+                         table_command(),
                          version_command(),
                      },
                      argc, argv);
