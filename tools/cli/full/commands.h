@@ -5,5 +5,6 @@
 namespace mneme::cli {
 
 // One function per command of `mneme-run`; each is defined in full/<command>.cpp.
+Command plugins_command();
 
 }  // namespace mneme::cli
