@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
-#include "core/base/suggest.h"
 #include "core/base/unicode.h"
 #include "core/data/prompt_parts.h"
 #include "core/metric/text_metric.h"
@@ -46,8 +45,8 @@ void check_row(const TaskSpec& spec, bool needs_group, const std::string& row, E
   check_text(example.prompt, "prompt", row);
   check_text(example.answer, "answer", row);
   if (!spec.labels.empty() && std::find(spec.labels.begin(), spec.labels.end(), example.answer) == spec.labels.end())
-    throw DataError(fmt::format("{}: the answer '{}' is not one of the task's {} labels{}", row,
-                                excerpt(example.answer), spec.labels.size(), hint(example.answer, spec.labels)));
+    throw DataError(fmt::format("{}: the answer '{}' is not one of the task's {} labels: {}", row,
+                                excerpt(example.answer), spec.labels.size(), fmt::join(spec.labels, ", ")));
   const auto parts = split_prompt(spec, example.prompt);
   if (!parts)
     throw DataError(
