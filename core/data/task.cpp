@@ -53,6 +53,11 @@ void check_row(const TaskSpec& spec, bool needs_group, const std::string& row, E
         fmt::format("{}: the prompt does not have the task's instruction '{}' and, behind it, its cue '{}'; "
                     "found '{}'",
                     row, excerpt(spec.instruction), excerpt(spec.cue), excerpt(example.prompt)));
+  if (!grow_tail(spec, example.prompt, *parts))
+    throw DataError(
+        fmt::format("{}: the prompt does not have the task's keep_from '{}' between instruction and cue; found "
+                    "'{}'",
+                    row, excerpt(spec.keep_from), excerpt(example.prompt)));
   if (needs_group && example.group.empty())
     throw DataError(
         fmt::format("{}: has no group, which metric '{}' needs; expected a side file of row ids "
@@ -76,6 +81,13 @@ std::optional<PromptParts> split_prompt(const TaskSpec& spec, std::string_view p
     if (tail == std::string_view::npos || tail < head) return std::nullopt;
   }
   return PromptParts{prompt.substr(0, head), prompt.substr(head, tail - head), prompt.substr(tail)};
+}
+
+std::optional<PromptParts> grow_tail(const TaskSpec& spec, std::string_view prompt, const PromptParts& parts) {
+  if (spec.keep_from.empty()) return parts;
+  const std::size_t at = parts.body.rfind(spec.keep_from);
+  if (at == std::string_view::npos) return std::nullopt;
+  return PromptParts{parts.head, parts.body.substr(0, at), prompt.substr(parts.head.size() + at)};
 }
 
 TaskSource::~TaskSource() = default;

@@ -118,6 +118,14 @@ TEST_CASE("wrong rows are refused with task, split and row", "[task]") {
   refuse(bad, "\"references\" is empty");
 }
 
+TEST_CASE("a prompt without the text to keep from is refused", "[task]") {
+  TaskSpec choice = spec();
+  choice.keep_from = "\nOptions:";
+  CHECK_NOTHROW(make_task(choice, {row("x\nOptions: A", "A")}, {}, {}));
+  CHECK_THROWS_WITH(make_task(choice, {row("x", "A")}, {}, {}),
+                    Catch::Contains("train row 0: the prompt does not have the task's keep_from"));
+}
+
 TEST_CASE("rows that are scored together need groups, except in training", "[task]") {
   TaskSpec dialogue = spec();
   dialogue.metric = "jga";

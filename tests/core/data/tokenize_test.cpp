@@ -86,6 +86,19 @@ TEST_CASE("each limit counts what it says", "[tokenize]") {
   CHECK(t.answer_cut_tokens == 1);
 }
 
+TEST_CASE("a longer tail is kept as long as it fits", "[tokenize]") {
+  TaskSpec choice = spec();
+  choice.keep_from = "\nOptions:";
+  const Example question = row("0123456789\nOptions: A B");  // head 4, question 10, options 13, cue 4, answer 3
+  const auto prompt = [&](std::int64_t limit) {
+    return text_of(tokenize(kTokenizer, choice, question, total(limit)).prompt);
+  };
+  CHECK(prompt(36) == question.prompt);
+  CHECK(prompt(35) == "Do:\n012345678\nOptions: A B\nSo:");
+  CHECK(prompt(26) == "Do:\n\nOptions: A B\nSo:");
+  CHECK(prompt(25) == "Do:\n0123456789\nO\nSo:");
+}
+
 TEST_CASE("a cut goes between characters", "[tokenize]") {
   const std::string body = "aé中😀z";  // 1 + 2 + 3 + 4 + 1 bytes
   TaskSpec back = spec();
@@ -162,6 +175,9 @@ TEST_CASE("the cache tells rows, limits and cutting apart", "[token_cache]") {
   expect_new(make_task(other, rows, {}, {}), total(20));
   other = spec();
   other.cue = "So:";
+  expect_new(make_task(other, rows, {}, {}), total(20));
+  other = spec();
+  other.keep_from = "3";
   expect_new(make_task(other, rows, {}, {}), total(20));
   LengthLimits separate = total(20);
   separate.separate_answer = true;
