@@ -89,8 +89,8 @@ Layout make_layout(const std::vector<MatrixPanel>& panels) {
     for (const std::string& task : panel.tasks) longest = std::max(longest, label_width(task));
   }
   layout.slanted = longest > kCellWidth;
-  layout.top = layout.slanted ? kSine * std::max(longest, label_width("mean of seen")) + 22 : 34;
-  const double beyond = layout.slanted ? kCosine * label_width("mean of seen") - kCellWidth / 2 : 22;
+  layout.top = layout.slanted ? kSine * std::max(longest, label_width("mean")) + 22 : 34;
+  const double beyond = layout.slanted ? kCosine * label_width("mean") - kCellWidth / 2 : 22;
   layout.width = layout.left + (kCellWidth + kGap) * static_cast<double>(layout.tasks + 1) + 10 + beyond;
   layout.height = kTitle + layout.top + (kCellHeight + kGap) * static_cast<double>(layout.tasks + 1);
   const double fitting = std::floor((kWidest + kBetween) / (layout.width + kBetween));
@@ -134,7 +134,7 @@ std::string draw_panel(const MatrixPanel& panel, const Layout& layout, double x,
   };
   for (std::size_t j = 0; j < count; ++j)
     out += column_label(layout, column_x(j) + kCellWidth / 2, top - 8, panel.tasks[j], strong.c_str());
-  out += column_label(layout, column_x(count) + kCellWidth / 2, top - 8, "mean of seen", soft.c_str());
+  out += column_label(layout, column_x(count) + kCellWidth / 2, top - 8, "mean", soft.c_str());
   for (std::size_t i = 0; i <= count; ++i) {
     const double row_y = top + (kCellHeight + kGap) * static_cast<double>(i);
     out += text(left - 10, row_y + kCellHeight / 2 + 4.5, fmt::format("text-anchor=\"end\" {}", i == 0 ? soft : strong),
@@ -164,6 +164,7 @@ std::string draw_legend(double x, double y) {
   out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"16\" height=\"{}\" rx=\"3\" fill=\"{}\"/>\n", x + 112,
                      second, kHeight, hex(paler(colour_of(0.5))));
   out += text(x + 136, second + 10, soft, "not learnt yet");
+  out += text(x + 240, second + 10, soft, "mean: over the tasks learnt so far");
   return out;
 }
 
