@@ -77,9 +77,10 @@ std::string csv_number(double value) { return std::isnan(value) ? "" : fmt::form
 nlohmann::ordered_json json_number(double value) {
   return std::isnan(value) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(value);
 }
-/// A config value as JSON has it: numbers and truth values as such, "" as null.
-nlohmann::ordered_json json_key(const std::string& text) {
+/// A config value as JSON has it: numbers and truth values as such, "" as null. The digits of a run_id are a name.
+nlohmann::ordered_json json_value(const std::string& key, const std::string& text) {
   if (text.empty()) return nullptr;
+  if (key == "run_id") return text;
   nlohmann::ordered_json value = nlohmann::ordered_json::parse(text, nullptr, false);
   return value.is_number() || value.is_boolean() ? value : nlohmann::ordered_json(text);
 }
@@ -133,7 +134,8 @@ std::string format_json(const Table& table) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const TableRow& row : table.rows) {
     nlohmann::ordered_json object;
-    for (std::size_t k = 0; k < row.keys.size(); ++k) object[table.row_keys[k]] = json_key(row.keys[k]);
+    for (std::size_t k = 0; k < row.keys.size(); ++k)
+      object[table.row_keys[k]] = json_value(table.row_keys[k], row.keys[k]);
     for (std::size_t c = 0; c < row.cells.size(); ++c) {
       const std::string name = machine_name(table.columns[c].measure.id, table.columns[c].group);
       object[name] = json_number(row.cells[c].mean);
