@@ -48,7 +48,7 @@ TEST_CASE("the picture of R marks what was learnt, and what was not evaluated", 
   const MatrixPanel panel{"seq <1>", {"news", "a long name & more"}, {{0.25, nan}, {0.9, 0.2}, {0.4, 0.8}}, 3};
   const std::string svg = heatmap_svg({panel, panel});
   CHECK_THAT(svg, Contains("seq &lt;1&gt;") && Contains("a long name &amp; more") && Contains("mean of 3 runs"));
-  CHECK(count_of(svg, "fill=\"url(#none)\"") == 2);     // one cell in each panel
+  CHECK(count_of(svg, "fill=\"url(#none)\"") == 3);     // one cell in each panel, and the legend
   CHECK(count_of(svg, "stroke-width=\"2\"/>\n") == 5);  // two diagonal cells in each, and the legend
   CHECK_THAT(svg, Contains(">40</text>") && Contains(">60</text>"));
   CHECK(svg == heatmap_svg({panel, panel}));
