@@ -37,6 +37,7 @@
 /// `find_package(mneme)`, out of it. All tensors of parameters are fp32; sequences are packed end to end, never padded.
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "core/strategy/descriptor.h"
 #include "core/strategy/replay_buffer.h"
