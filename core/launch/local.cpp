@@ -71,6 +71,7 @@ class Signals {
 /// A run that is going on.
 struct Active {
   RunEntry run;
+  Attempt attempt;
   Slot slot;
   Child child;
   Clock::time_point start = Clock::now();
@@ -129,7 +130,7 @@ class LocalLaunch {
       write_attempt(directory, attempt);
       sweep_.update(run);
       free_.erase(free_.begin());
-      active_.push_back({run, slot, std::move(child), Clock::now(), watch_.kills(), 0});
+      active_.push_back({run, attempt, slot, std::move(child), Clock::now(), watch_.kills(), 0});
       view_.started(run, moment());
     } catch (const std::exception& e) {
       end(std::move(run), {.state = RunState::kFailed, .reason = e.what(), .finished = utc_now()});
@@ -147,6 +148,7 @@ class LocalLaunch {
       active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
       free_.push_back(ended.slot);
       Ending ending = judge_exit(*exit, watch_.kills() > ended.kills_before);
+      add_recorded_error(ending, sweep_.run_path(ended.run), ended.attempt);
       if (ended.asked > 0 && ending.state == RunState::kFailed) {
         ending.state = RunState::kInterrupted;
         ending.reason = ended.asked == 1 ? "stopped by the user" : "stopped by the user; it had to be killed";
@@ -282,6 +284,15 @@ Ending judge_exit(const ProcessExit& exit, bool out_of_memory) {
     ending.reason = exit_reason(exit, out_of_memory);
   }
   return ending;
+}
+
+void add_recorded_error(Ending& ending, const fs::path& run_directory, const Attempt& attempt) {
+  if (ending.state == RunState::kDone || ending.signal != 0) return;
+  const auto recorded = recorded_ending(run_directory);
+  if (!recorded || recorded->state != ending.state || recorded->reason.empty()) return;
+  if (seconds_since_epoch(recorded->finished) < seconds_since_epoch(attempt.started)) return;
+  const std::string first_line = recorded->reason.substr(0, recorded->reason.find('\n'));
+  ending.reason = ending.state == RunState::kFailed ? ending.reason + ": " + first_line : first_line;
 }
 
 LaunchResult launch_local(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const LauncherOptions& options,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/launch/options.h"
+#include "core/launch/process.h"
 #include "core/launch/run_state.h"
 #include "core/launch/slots.h"
 #include "core/launch/sweep_directory.h"
@@ -18,7 +19,6 @@ struct Runner {
   std::filesystem::path program;                   ///< mneme-run
   std::filesystem::path directory;                 ///< working directory of the runs: relative paths in configs count from it
   std::map<std::string, std::string> environment;  ///< MNEME_PLUGIN_PATH and the like
-  RecordReader record;                             ///< tells whether a run whose end nobody saw has finished
 };
 
 /// Arguments, environment and log of one run in its slot.
@@ -27,6 +27,9 @@ ChildOptions run_child(const Runner& runner, const std::filesystem::path& run_di
 /// What an exit means: 0 done, 3 diverged, else failed with a reason in words.
 /// \param out_of_memory whether the kernel killed processes for want of memory while it ran.
 Ending judge_exit(const ProcessExit& exit, bool out_of_memory);
+
+/// Adds what the record says about a failure or divergence to the reason, if it was written after `attempt` began.
+void add_recorded_error(Ending& ending, const std::filesystem::path& run_directory, const Attempt& attempt);
 
 /// How a launch ended.
 struct LaunchResult {

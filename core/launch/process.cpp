@@ -243,6 +243,12 @@ Child::Child(const ChildOptions& options) : pid_(start(prepare(options))) {}
 
 Child::Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, 0)), start_(other.start_) {}
 
+Child& Child::operator=(Child&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(start_, other.start_);
+  return *this;
+}
+
 Child::~Child() {
   if (pid_ <= 0) return;
   ::kill(-pid_, SIGKILL);

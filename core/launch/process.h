@@ -52,7 +52,7 @@ class Child {
   explicit Child(const ChildOptions& options);
   ~Child();
   Child(Child&& other) noexcept;
-  Child& operator=(Child&& other) = delete;
+  Child& operator=(Child&& other) noexcept;
 
   int pid() const { return pid_; }
   /// How it ended, or nothing while it runs.

@@ -3,13 +3,16 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/record/reader.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -47,6 +50,20 @@ T member(const Json& object, const char* key, T fallback) {
 }
 
 std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+RunState to_state(RunStatus status) {
+  switch (status) {
+    case RunStatus::kDone:
+      return RunState::kDone;
+    case RunStatus::kDiverged:
+      return RunState::kDiverged;
+    case RunStatus::kFailed:
+      return RunState::kFailed;
+    case RunStatus::kRunning:
+      break;
+  }
+  return RunState::kRunning;
+}
 
 }  // namespace
 
@@ -131,8 +148,25 @@ std::optional<Progress> read_progress(const fs::path& run_directory) {
   return progress;
 }
 
-RunStatus read_status(const fs::path& run_directory, const RecordReader& record) {
-  RunStatus status;
+std::optional<Ending> recorded_ending(const fs::path& run_directory) {
+  const fs::path file = run_directory / "run.h5";
+  if (!fs::exists(file)) return std::nullopt;
+  try {
+    const record::Record record(file);
+    Ending ending;
+    ending.state = to_state(record.status());
+    if (ending.state == RunState::kRunning) return std::nullopt;
+    ending.reason = record.error();
+    ending.finished = record.finished();
+    ending.seconds = std::max(0.0, seconds_since_epoch(ending.finished) - seconds_since_epoch(record.started()));
+    return ending;
+  } catch (const RecordError&) {
+    return std::nullopt;
+  }
+}
+
+RunReport inspect_run(const fs::path& run_directory) {
+  RunReport status;
   status.attempt = read_attempt(run_directory);
   if (!status.attempt) return status;
   status.progress = read_progress(run_directory);
@@ -148,10 +182,10 @@ RunStatus read_status(const fs::path& run_directory, const RecordReader& record)
     return status;
   }
   // Nobody saw it end. It may have finished all the same, in the moment before its launcher was killed.
-  const auto recorded = record ? record(run_directory / "run.h5") : std::nullopt;
-  if (recorded && is_final(recorded->state)) {
+  if (const auto recorded = recorded_ending(run_directory); recorded && is_final(recorded->state)) {
     status.state = recorded->state;
-    status.reason = recorded->error;
+    status.reason = recorded->reason;
+    status.ending = recorded;
   } else if (live == Liveness::kUnknown) {
     status.state = RunState::kRunning;
     status.reason = "on " + status.attempt->process.host;

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,15 +56,8 @@ struct Progress {
   std::string note;
 };
 
-/// What a run's record says about its end; the hook that keeps this module from knowing HDF5.
-struct RecordedEnd {
-  RunState state = RunState::kRunning;
-  std::string error;
-};
-using RecordReader = std::function<std::optional<RecordedEnd>(const std::filesystem::path& run_h5)>;
-
 /// What is known of a run from the files in its directory.
-struct RunStatus {
+struct RunReport {
   RunState state = RunState::kPending;
   std::string reason;
   std::optional<Attempt> attempt;
@@ -79,9 +71,12 @@ std::optional<Attempt> read_attempt(const std::filesystem::path& run_directory);
 std::optional<Ending> read_ending(const std::filesystem::path& run_directory);
 std::optional<Progress> read_progress(const std::filesystem::path& run_directory);
 
+/// The end that run.h5 tells of; nothing if it is absent, unreadable or of a run that is going on.
+std::optional<Ending> recorded_ending(const std::filesystem::path& run_directory);
+
 /// Derives the state: how the latest attempt ended if somebody saw it end; else whether its process lives; else what
 /// the record says; else it was interrupted. Files that are absent or cut off count as not written.
-RunStatus read_status(const std::filesystem::path& run_directory, const RecordReader& record);
+RunReport inspect_run(const std::filesystem::path& run_directory);
 
 /// The last lines of the latest attempt in run.log, at most `lines`, without blank ones.
 std::vector<std::string> last_log_lines(const std::filesystem::path& run_directory, std::size_t lines);
