@@ -1,20 +1,15 @@
 #include "core/launch/local.h"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <deque>
-#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/launch/memory_watch.h"
+#include "core/launch/run_process.h"
+#include "core/launch/signals.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -22,61 +17,15 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr int kDivergedCode = 3;
-constexpr int kOomScore = 500;  // under memory pressure the kernel shall take a run, not the launcher
 constexpr int kPollMilliseconds = 100;
-
-/// Turns the signals that end a launcher, and SIGCHLD, into something to wait for; restores on scope exit.
-class Signals {
- public:
-  Signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int number : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&set, number);
-    struct sigaction hangup {};
-    ::sigaction(SIGHUP, nullptr, &hangup);
-    if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);  // nohup stays nohup
-    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
-    struct sigaction ignore {};
-    ignore.sa_handler = SIG_IGN;
-    ::sigaction(SIGPIPE, &ignore, &pipe_before_);
-    fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd_ < 0) throw Error(fmt::format("signals cannot be received: {}", std::strerror(errno)));
-  }
-  ~Signals() {
-    ::close(fd_);
-    ::sigaction(SIGPIPE, &pipe_before_, nullptr);
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
-
-  /// Waits a moment; returns how many requests to stop came.
-  int wait(int milliseconds) const {
-    pollfd entry{fd_, POLLIN, 0};
-    ::poll(&entry, 1, milliseconds);
-    int stops = 0;
-    for (signalfd_siginfo info{}; ::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info);) {
-      if (info.ssi_signo != static_cast<std::uint32_t>(SIGCHLD)) ++stops;
-    }
-    return stops;
-  }
-
- private:
-  sigset_t before_{};
-  struct sigaction pipe_before_ {};
-  int fd_ = -1;
-};
 
 /// A run that is going on.
 struct Active {
   RunEntry run;
-  Attempt attempt;
   Slot slot;
-  Child child;
-  Clock::time_point start = Clock::now();
-  std::int64_t kills_before = 0;
+  RunProcess process;
   int asked = 0;  ///< how often it was told to stop: 1 SIGINT, 2 SIGTERM, 3 SIGKILL
+  Clock::time_point start = Clock::now();
 };
 
 /// The launch in progress.
@@ -89,10 +38,10 @@ class LocalLaunch {
     queue_.assign(runs.begin(), runs.end());
     free_ = std::move(slots);
     slot_count_ = free_.size();
-    const Signals signals;
+    const Signals signals(Signals::stopping());
     while (!active_.empty() || (!queue_.empty() && !stopping_)) {
       fill_slots();
-      if (const int stops = signals.wait(active_.empty() ? 0 : kPollMilliseconds); stops > 0) stop(stops);
+      if (const auto came = signals.wait(active_.empty() ? 0 : kPollMilliseconds); !came.empty()) stop(came.size());
       reap();
       press();
       view_.tick(moment());
@@ -111,26 +60,16 @@ class LocalLaunch {
   }
 
   void start(RunEntry run) {
-    const fs::path directory = sweep_.run_path(run);
     const Slot slot = free_.front();
-    std::error_code none;
-    const auto log_size = fs::file_size(directory / "run.log", none);
     Attempt attempt;
     attempt.number = ++run.attempts;
-    attempt.started = utc_now();
-    attempt.log_start = none ? 0 : static_cast<std::int64_t>(log_size);
     run.state = RunState::kRunning;
     run.reason.clear();
     try {
-      fs::remove(directory / "exit.json");
-      fs::remove(directory / "progress.json");
-      write_attempt(directory, attempt);  // without a process: a launcher killed here leaves "interrupted"
-      Child child(run_child(runner_, directory, slot));
-      attempt.process = identify(child.pid());
-      write_attempt(directory, attempt);
+      RunProcess process(sweep_.run_path(run), runner_, slot, attempt);
       sweep_.update(run);
       free_.erase(free_.begin());
-      active_.push_back({run, attempt, slot, std::move(child), Clock::now(), watch_.kills(), 0});
+      active_.push_back({run, slot, std::move(process)});
       view_.started(run, moment());
     } catch (const std::exception& e) {
       end(std::move(run), {.state = RunState::kFailed, .reason = e.what(), .finished = utc_now()});
@@ -139,21 +78,19 @@ class LocalLaunch {
 
   void reap() {
     for (std::size_t i = 0; i < active_.size();) {
-      const auto exit = active_[i].child.poll();
-      if (!exit) {
+      auto ending = active_[i].process.poll();
+      if (!ending) {
         ++i;
         continue;
       }
       Active ended = std::move(active_[i]);
       active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
       free_.push_back(ended.slot);
-      Ending ending = judge_exit(*exit, watch_.kills() > ended.kills_before);
-      add_recorded_error(ending, sweep_.run_path(ended.run), ended.attempt);
-      if (ended.asked > 0 && ending.state == RunState::kFailed) {
-        ending.state = RunState::kInterrupted;
-        ending.reason = ended.asked == 1 ? "stopped by the user" : "stopped by the user; it had to be killed";
+      if (ended.asked > 0 && ending->state == RunState::kFailed) {
+        ending->state = RunState::kInterrupted;
+        ending->reason = ended.asked == 1 ? "stopped by the user" : "stopped by the user; it had to be killed";
       }
-      end(std::move(ended.run), ending);
+      end(std::move(ended.run), *ending);
     }
   }
 
@@ -177,11 +114,11 @@ class LocalLaunch {
   }
 
   /// The user asks to stop: first kindly, the second time at once.
-  void stop(int requests) {
+  void stop(std::size_t requests) {
     const bool again = result_.interrupted || requests > 1;
     stopping_ = result_.interrupted = true;
     for (auto& active : active_) {
-      active.child.signal(again ? SIGKILL : SIGINT);
+      active.process.signal(again ? SIGKILL : SIGINT);
       active.asked = again ? 3 : 1;
     }
     stop_time_ = Clock::now();
@@ -198,7 +135,7 @@ class LocalLaunch {
       const int due = waited >= options_.stop_seconds ? 3 : waited >= options_.stop_seconds / 2 ? 2 : 1;
       if (due <= active.asked) continue;
       active.asked = due;
-      active.child.signal(due == 3 ? SIGKILL : SIGTERM);
+      active.process.signal(due == 3 ? SIGKILL : SIGTERM);
       view_.say(fmt::format("run {} does not stop: {}", active.run.id, due == 3 ? "killing it" : "sending SIGTERM"));
     }
   }
@@ -230,7 +167,6 @@ class LocalLaunch {
   const LauncherOptions& options_;
   const Runner& runner_;
   SweepView& view_;
-  MemoryWatch watch_;
   std::deque<RunEntry> queue_;
   std::vector<Active> active_;
   std::vector<Slot> free_;
@@ -242,58 +178,7 @@ class LocalLaunch {
   Clock::time_point start_ = Clock::now(), stop_time_{};
 };
 
-std::string exit_reason(const ProcessExit& exit, bool out_of_memory) {
-  const std::string peak = exit.peak_bytes > 0 ? fmt::format(", peak {}", format_bytes(exit.peak_bytes)) : "";
-  if (exit.signal == SIGKILL && out_of_memory) return fmt::format("out of memory: killed by the kernel{}", peak);
-  if (exit.signal == SIGKILL) return fmt::format("killed by SIGKILL, not by mneme{}", peak);
-  if (exit.signal == SIGABRT) return "aborted (SIGABRT)";
-  if (exit.signal == SIGSEGV) return "crashed (SIGSEGV: invalid memory access)";
-  if (exit.signal != 0) return fmt::format("ended by {}", signal_name(exit.signal));
-  return fmt::format("exit code {}", exit.code);
-}
-
 }  // namespace
-
-ChildOptions run_child(const Runner& runner, const fs::path& run_directory, const Slot& slot) {
-  ChildOptions options;
-  const fs::path home = fs::absolute(run_directory).lexically_normal();
-  options.arguments = {runner.program.string(), "run", home.string()};
-  options.environment = runner.environment;
-  for (const auto& [key, value] : slot_environment(slot)) options.environment[key] = value;
-  options.directory = runner.directory;
-  options.log = home / "run.log";
-  options.cpus = slot.cpus;
-  options.oom_score = kOomScore;
-  return options;
-}
-
-Ending judge_exit(const ProcessExit& exit, bool out_of_memory) {
-  Ending ending;
-  ending.exit_code = exit.code;
-  ending.signal = exit.signal;
-  ending.seconds = exit.seconds;
-  ending.peak_bytes = exit.peak_bytes;
-  ending.finished = utc_now();
-  if (exit.signal == 0 && exit.code == 0) {
-    ending.state = RunState::kDone;
-  } else if (exit.signal == 0 && exit.code == kDivergedCode) {
-    ending.state = RunState::kDiverged;
-    ending.reason = "the loss is not finite";
-  } else {
-    ending.state = RunState::kFailed;
-    ending.reason = exit_reason(exit, out_of_memory);
-  }
-  return ending;
-}
-
-void add_recorded_error(Ending& ending, const fs::path& run_directory, const Attempt& attempt) {
-  if (ending.state == RunState::kDone || ending.signal != 0) return;
-  const auto recorded = recorded_ending(run_directory);
-  if (!recorded || recorded->state != ending.state || recorded->reason.empty()) return;
-  if (seconds_since_epoch(recorded->finished) < seconds_since_epoch(attempt.started)) return;
-  const std::string first_line = recorded->reason.substr(0, recorded->reason.find('\n'));
-  ending.reason = ending.state == RunState::kFailed ? ending.reason + ": " + first_line : first_line;
-}
 
 LaunchResult launch_local(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const LauncherOptions& options,
                           const Runner& runner, SweepView& view) {
@@ -301,33 +186,11 @@ LaunchResult launch_local(SweepDirectory& sweep, const std::vector<RunEntry>& ru
   const Machine machine = detect_machine();
   std::vector<Slot> slots = make_slots(options, machine, runs.size(), warnings);
   for (const auto& warning : warnings) view.say("warning: " + warning);
-  const bool pin = slots.size() > 1 && machine.pinnable;
+  const bool pin = may_pin(options, machine, slots);
   const CoreReservation reservation(machine.cores, pin ? slots.size() * static_cast<std::size_t>(slots[0].threads) : 0);
   pin_slots(slots, machine, reservation);
   view.say(fmt::format("{} run(s), {} at a time, {} thread(s) each", runs.size(), slots.size(), slots[0].threads));
   return LocalLaunch(sweep, options, runner, view).run(runs, std::move(slots));
-}
-
-void clear_orphans(const SweepDirectory& sweep, const std::vector<RunEntry>& runs) {
-  auto deadline = Clock::now() + std::chrono::seconds(2);
-  for (const auto& run : runs) {
-    const fs::path directory = sweep.run_path(run);
-    const auto attempt = read_attempt(directory);
-    if (!attempt || read_ending(directory)) continue;
-    bool killed = false;
-    while (liveness(attempt->process) == Liveness::kAlive) {
-      if (!killed && Clock::now() > deadline) {
-        ::kill(attempt->process.pid, SIGKILL);
-        killed = true;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    if (liveness(attempt->process) == Liveness::kUnknown) {
-      throw Error(fmt::format("run {} may still go on as process {} on {}, which cannot be seen from here; make sure that "
-                              "it has ended, then remove {}",
-                              run.id, attempt->process.pid, attempt->process.host, (directory / "process.json").string()));
-    }
-  }
 }
 
 }  // namespace mneme::launch

@@ -28,6 +28,13 @@ class Section {
     value = static_cast<int>(number);
   }
 
+  void boolean(const char* key, bool& value) const {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    if (!found->is_boolean()) fail(key, *found, "true or false");
+    value = found->get<bool>();
+  }
+
   void real(const char* key, double& value) const {
     const Json* found = find(key);
     if (found == nullptr) return;
@@ -126,6 +133,7 @@ const ParamSpecs& launcher_params() {
       {"gpus", ParamType::kText, "null", "", "local: number of devices, list of ids or all; Slurm: devices per run", true},
       {"runs_per_gpu", ParamType::kInt, "1", ">= 1", "local: runs that share one device"},
       {"memory", ParamType::kText, "null", "", "memory that each run needs, such as 8G", true},
+      {"pin", ParamType::kBool, "true", "", "local: each run keeps to cores of its own, where the machine is idle"},
       {"stop_seconds", ParamType::kReal, "20", "> 0", "patience with a run that was asked to stop before it is killed"},
       {"partition", ParamType::kText, "null", "", "Slurm partition", true},
       {"account", ParamType::kText, "null", "", "Slurm account", true},
@@ -154,6 +162,7 @@ LauncherOptions read_launcher_options(const Json& section) {
   read.gpus(options);
   read.integer("runs_per_gpu", 1, options.runs_per_gpu);
   read.bytes("memory", options.memory);
+  read.boolean("pin", options.pin);
   read.real("stop_seconds", options.stop_seconds);
   SlurmOptions& slurm = options.slurm;
   read.text("partition", slurm.partition);

@@ -29,6 +29,7 @@ struct LauncherOptions {
   bool all_gpus = false;          ///< local: every device of the machine
   int runs_per_gpu = 1;
   std::int64_t memory = 0;        ///< bytes that each run needs; 0: unknown. Local: limits how many run at once
+  bool pin = true;                ///< local: each run keeps to cores of its own, where the machine is otherwise idle
   double stop_seconds = 20;       ///< patience with a run that was asked to stop, before it is killed
   bool stop_on_error = false;     ///< start nothing more after the first failure
   SlurmOptions slurm;

@@ -34,6 +34,7 @@ Json to_section(const LauncherOptions& options) {
           {"gpus", gpus},
           {"runs_per_gpu", options.runs_per_gpu},
           {"memory", or_null<std::int64_t>(options.memory, 0)},
+          {"pin", options.pin},
           {"stop_seconds", options.stop_seconds},
           {"partition", or_null(slurm.partition, none)},
           {"account", or_null(slurm.account, none)},

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/launch/local.h"
+#include "core/launch/run_process.h"
 #include "core/launch/options.h"
 
 namespace mneme::launch {

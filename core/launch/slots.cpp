@@ -151,10 +151,11 @@ Machine detect_machine() {
   machine.cores = usable_cores();
   const double quota = cpu_quota();
   if (quota < static_cast<double>(machine.cores.size())) {
-    machine.pinnable = false;
+    machine.quota = true;
     machine.cores.resize(static_cast<std::size_t>(std::max(1.0, std::floor(quota))));
   }
   machine.gpus = usable_gpus();
+  machine.load = read_value<double>("/proc/loadavg").value_or(0);
   machine.free_memory = available_memory();
   return machine;
 }
@@ -197,6 +198,12 @@ CoreReservation::CoreReservation(const std::vector<std::vector<int>>& cores, std
 
 CoreReservation::~CoreReservation() {
   for (const int fd : locks_) ::close(fd);
+}
+
+bool may_pin(const LauncherOptions& options, const Machine& machine, const std::vector<Slot>& slots) {
+  if (!options.pin || slots.size() < 2 || machine.quota) return false;
+  const double wanted = static_cast<double>(slots.size()) * slots[0].threads;
+  return machine.load + wanted < static_cast<double>(machine.cores.size()) + 1;
 }
 
 void pin_slots(std::vector<Slot>& slots, const Machine& machine, const CoreReservation& reservation) {

@@ -15,7 +15,8 @@ struct Machine {
   std::vector<std::vector<int>> cores;  ///< per physical core that this process may use, its hardware threads
   std::vector<std::string> gpus;        ///< ids as CUDA_VISIBLE_DEVICES takes them
   std::int64_t free_memory = 0;         ///< bytes; 0 if unknown
-  bool pinnable = true;                 ///< false under a CPU quota: others may use the same cores
+  bool quota = false;                   ///< whether a CPU quota leaves less than the affinity mask shows
+  double load = 0;                      ///< runnable processes over the last minute
 };
 
 /// Affinity mask, cgroup CPU quota, /dev/nvidia*, CUDA_VISIBLE_DEVICES, /proc/meminfo.
@@ -50,6 +51,10 @@ class CoreReservation {
   std::vector<std::size_t> cores_;
   std::vector<int> locks_;
 };
+
+/// Whether to pin: several slots, and nobody else computes on this machine; a run that is pinned to a core which another
+/// program uses would wait for it while other cores idle.
+bool may_pin(const LauncherOptions& options, const Machine& machine, const std::vector<Slot>& slots);
 
 /// Gives each slot cores of its own out of the reservation, as far as it reaches.
 void pin_slots(std::vector<Slot>& slots, const Machine& machine, const CoreReservation& reservation);

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/launch/local.h"
+#include "core/launch/run_process.h"
 
 namespace mneme::launch {
 

@@ -50,7 +50,7 @@ TEST_CASE("killed anywhere and resumed, every run finishes once", "[kill]") {
     const auto home = dir.path() / "out";
     const SweepFiles files = fake_sweep(std::vector<nlohmann::json>(8, {{"steps", 20}, {"step_ms", 1}}));
     int status = -1;
-    for (int round = 0; round < 12; ++round) {
+    for (int round = 0; round < 6; ++round) {
       const int pid = start_launcher(home, files);
       std::this_thread::sleep_for(std::chrono::microseconds(1000 + random.below(120000)));
       kill_something(pid, home, random);

@@ -112,6 +112,12 @@ TEST_CASE("two launchers do not pin runs to the same cores", "[slots]") {
   CHECK(third.cores() == std::vector<std::size_t>{3});
   ::unsetenv("XDG_RUNTIME_DIR");
   std::vector<Slot> slots(3);
+  Machine busy = machine;
+  CHECK(may_pin({}, machine, slots));
+  busy.load = 2.5;
+  CHECK_FALSE(may_pin({}, busy, slots));
+  CHECK_FALSE(may_pin(read_launcher_options({{"pin", false}}), machine, slots));
+  CHECK_FALSE(may_pin({}, machine, {slots[0]}));
   pin_slots(slots, machine, first);
   CHECK(slots[2].cpus == std::vector<int>{2, 6});
   std::vector<Slot> unpinned(2);
