@@ -74,6 +74,10 @@ std::string truncated_digits(double value) { return Integer(std::trunc(value)).s
 
 int compare_digits(std::string_view a, std::string_view b) { return integer(a).compare(integer(b)); }
 
+std::string sum_digits(std::string_view a, std::string_view b) { return Integer(integer(a) + integer(b)).str(); }
+
+std::string negated_digits(std::string_view a) { return Integer(-integer(a)).str(); }
+
 std::vector<Node> range_values(const Node& start, const Node& stop, const Node& step, std::size_t most) {
   const Decimal numbers[] = {decimal_of(start), decimal_of(stop), decimal_of(step)};
   const bool whole = !start.is_float() && !stop.is_float() && !step.is_float();

@@ -23,6 +23,10 @@ std::string truncated_digits(double value);
 /// Compares two whole numbers given by their digits (with '-'): negative, 0 or positive.
 int compare_digits(std::string_view a, std::string_view b);
 
+/// Digits of a + b and of -a.
+std::string sum_digits(std::string_view a, std::string_view b);
+std::string negated_digits(std::string_view a);
+
 /// The values of a range: start, start + step, … up to but without stop. Whole numbers where all three are whole (booleans
 /// count as 0 and 1), else floats computed from the decimal texts of the three, so that 0.1 stays 0.1 (deviation D19).
 /// Throws ConfigError for a step of zero, numbers that are not finite and more than `most` values.

@@ -38,6 +38,14 @@ std::string to_string(const Position& position) {
   return fmt::format("{}:{}:{}", position.file, position.line, position.column);
 }
 
+// Out of line: inlined variant copies bloat every caller (and draw false alarms from GCC 12).
+Node::Node() = default;
+Node::~Node() = default;
+Node::Node(const Node& other) = default;
+Node::Node(Node&& other) noexcept = default;
+Node& Node::operator=(const Node& other) = default;
+Node& Node::operator=(Node&& other) noexcept = default;
+
 Node Node::boolean(bool value) {
   Node node;
   node.value_ = value;

@@ -34,7 +34,12 @@ class Node {
   using Items = std::vector<Node>;
   using Entries = std::vector<std::pair<std::string, Node>>;
 
-  Node() = default;  ///< null
+  Node();  ///< null
+  ~Node();
+  Node(const Node& other);
+  Node(Node&& other) noexcept;
+  Node& operator=(const Node& other);
+  Node& operator=(Node&& other) noexcept;
   static Node null() { return {}; }
   static Node boolean(bool value);
   static Node integer(std::int64_t value);
