@@ -21,6 +21,14 @@ namespace {
   throw Error(fmt::format("{}: cannot be {}: {}", path.string(), doing, std::strerror(code)));
 }
 
+/// Removes a half-written file before the error leaves: a full disk is not filled further.
+[[noreturn]] void discard_and_throw(const fs::path& temporary, std::string_view doing) {
+  const int code = errno;
+  ::unlink(temporary.c_str());
+  errno = code;
+  throw_system_error(temporary, doing);
+}
+
 /// Closes a file descriptor on scope exit.
 struct Descriptor {
   int fd;
@@ -48,11 +56,12 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
     for (std::size_t done = 0; done < content.size();) {
       const ssize_t n = ::write(file.fd, content.data() + done, content.size() - done);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw_system_error(temporary, "written");
+      if (n < 0) discard_and_throw(temporary, "written");
       done += static_cast<std::size_t>(n);
     }
+    if (::fsync(file.fd) != 0) discard_and_throw(temporary, "written");
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw_system_error(path, "replaced");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) discard_and_throw(temporary, "renamed");
 }
 
 MappedFile::MappedFile(const fs::path& path) {

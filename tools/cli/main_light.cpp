@@ -6,6 +6,8 @@ int main(int argc, char** argv) {
   return run_program("mneme",
                      {
                          metrics_command(),
+                         plugins_command(),
+                         table_command(),
                          version_command(),
                      },
                      argc, argv);

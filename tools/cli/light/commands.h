@@ -6,6 +6,8 @@ namespace mneme::cli {
 
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
 Command metrics_command();
+Command plugins_command();
+Command table_command();
 Command version_command();
 
 }  // namespace mneme::cli
