@@ -166,6 +166,7 @@ class Parser {
       case Sweep::Shape::kRange: result.value_type = ValueType::kRange; break;
       case Sweep::Shape::kInterval: result.value_type = ValueType::kInterval; break;
       case Sweep::Shape::kGlob: result.value_type = ValueType::kGlob; break;
+      case Sweep::Shape::kTaskOrders: result.value_type = ValueType::kTaskOrders; break;
     }
   }
 

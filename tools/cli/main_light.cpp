@@ -5,6 +5,7 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         data_command(),
                          metrics_command(),
                          plugins_command(),
                          table_command(),
