@@ -5,6 +5,8 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         status_command(),
+                         resume_command(),
                          version_command(),
                      },
                      argc, argv);

@@ -5,6 +5,8 @@
 namespace mneme::cli {
 
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
+Command resume_command();
+Command status_command();
 Command version_command();
 
 }  // namespace mneme::cli
