@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::size_t kDefaultArraySize = 1001;  // Slurm's own default
 constexpr int kTickMilliseconds = 200;
-constexpr auto kPollInterval = std::chrono::seconds(2);
 
 /// Tasks that one array may have at most.
 std::size_t max_array_size() {
@@ -63,6 +62,11 @@ Submission submit_array(const fs::path& sweep, const Settings& settings, const f
   return submission;
 }
 
+/// Short sweeps are looked at often, long ones in a way that a busy controller does not feel.
+Clock::duration poll_interval(Clock::duration elapsed) {
+  return std::clamp<Clock::duration>(elapsed / 20, std::chrono::seconds(1), std::chrono::seconds(15));
+}
+
 SweepMoment moment_of(const SweepReport& report, Clock::time_point start) {
   SweepMoment now;
   now.total = report.runs.size();
@@ -102,7 +106,7 @@ class Watch {
         announce(report);
         if (submit_again(report)) continue;
         if (!goes_on(report) && ++quiet_ > 1) break;  // twice: a file may appear a moment after Slurm's answer
-        next = Clock::now() + kPollInterval;
+        next = Clock::now() + poll_interval(Clock::now() - start_);
       }
       view_.tick(moment_of(report, start_));
       if (!signals.wait(kTickMilliseconds).empty()) return {.interrupted = true};
