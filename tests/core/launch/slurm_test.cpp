@@ -199,6 +199,7 @@ TEST_CASE("a run killed with its task at once is told from one that is going on"
   CHECK_FALSE(is_final(killed.runs[0].entry.state));
   // Either the task saw its run die first, or only Slurm saw both die.
   const std::string reason = killed.runs[0].entry.reason;
+  CAPTURE(reason, killed.runs[0].slurm->state);
   CHECK((contains(reason, "SIGKILL") || contains(reason, s.task(0))));
 }
 
