@@ -9,6 +9,8 @@ int main(int argc, char** argv) {
                          metrics_command(),
                          plugins_command(),
                          table_command(),
+                         status_command(),
+                         resume_command(),
                          version_command(),
                      },
                      argc, argv);

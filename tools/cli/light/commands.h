@@ -9,6 +9,8 @@ Command data_command();
 Command metrics_command();
 Command plugins_command();
 Command table_command();
+Command resume_command();
+Command status_command();
 Command version_command();
 
 }  // namespace mneme::cli
