@@ -13,8 +13,8 @@ namespace mneme::model {
 struct RopeScaling {
   std::string type = "none";  ///< none, linear, llama3
   double factor = 1;
-  double low_freq_factor = 1, high_freq_factor = 4;        ///< llama3
-  std::int64_t original_max_position_embeddings = 8192;    ///< llama3
+  double low_freq_factor = 1, high_freq_factor = 4;      ///< llama3
+  std::int64_t original_max_position_embeddings = 8192;  ///< llama3
 };
 
 /// A decoder of the LLaMA family. Names are those of Hugging Face's config.json.

@@ -12,14 +12,15 @@ namespace mneme::model {
 /// Settings of generate(); greedy decoding.
 struct GenerateOptions {
   std::int64_t slots = 32;  ///< sequences decoded at once; a finished one is replaced from the queue
-  std::function<void(std::int64_t done)> progress;  ///< called as prompts finish
+  std::function<void(std::int64_t done)> progress{};  ///< called as prompts finish
+  BlockBackend backend = BlockBackend::kFused;
 };
 
 /// One prompt and its own limits.
 struct GenerateJob {
-  std::vector<std::int32_t> prompt;  ///< with bos if the model wants one; not empty
+  std::vector<std::int32_t> prompt{};  ///< with bos if the model wants one; not empty
   std::int64_t max_new_tokens = 0;
-  std::vector<std::int32_t> stop;    ///< ids that end the answer, mostly just eos
+  std::vector<std::int32_t> stop{};  ///< ids that end the answer, mostly just eos
 };
 
 /// Greedy continuation of each prompt with a key-value cache. The result of a prompt does not depend on the others.

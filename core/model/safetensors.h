@@ -19,7 +19,8 @@ std::map<std::string, at::Tensor> read_safetensors(const std::filesystem::path& 
 std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& file);
 
 /// Writes named tensors (any device, made contiguous) in the given order; atomically replaces the file.
-void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+void write_safetensors(const std::filesystem::path& file,
+                       const std::vector<std::pair<std::string, at::Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace mneme::model

@@ -8,11 +8,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/random.h"
 #include "core/model/adapters.h"
 #include "core/model/batch.h"
+#include "core/model/blocks/backend.h"
 #include "core/model/config.h"
 
 namespace mneme::model {
@@ -26,24 +28,25 @@ struct ForwardRequest {
   const PackedBatch* batch = nullptr;
   const ActiveAdapters* adapters = nullptr;  ///< nullptr: the bare model
   RowsNeeded rows = RowsNeeded::kLabels;
-  bool want_losses = false;                  ///< cross-entropy per label; needs rows = kLabels
-  bool want_logits = false;                  ///< of the rows needed
+  bool want_losses = false;  ///< cross-entropy per label; needs rows = kLabels
+  bool want_logits = false;  ///< of the rows needed
   HiddenStates hidden = HiddenStates::kNone;
-  RandomStream* dropout = nullptr;             ///< training mode: draws the dropout masks; nullptr: no dropout
-  std::int64_t first_layer = 0;                ///< > 0: continue from `resume`
-  std::int64_t end_layer = -1;                 ///< stop before this layer and return its input; -1: run to the end
-  at::Tensor resume;                           ///< [N, D] hidden states entering first_layer
-  std::vector<std::int64_t> capture_linears;   ///< linears whose inputs are returned
+  RandomStream* dropout = nullptr;              ///< training mode: draws the dropout masks; nullptr: no dropout
+  std::int64_t first_layer = 0;                 ///< > 0: continue from `resume`
+  std::int64_t end_layer = -1;                  ///< stop before this layer and return its input; -1: run to the end
+  at::Tensor resume{};                          ///< [N, D] hidden states entering first_layer
+  std::vector<std::int64_t> capture_linears{};  ///< linears whose inputs are returned
+  BlockBackend backend = BlockBackend::kFused;
 };
 
 /// R rows: M, B or N by RowsNeeded.
 struct ForwardOutput {
-  at::Tensor losses;  ///< float [M], nats
-  at::Tensor logits;  ///< float [R, V]
+  at::Tensor losses{};  ///< float [M], nats
+  at::Tensor logits{};  ///< float [R, V]
   /// kAll: L+1 tensors [N, D]: the embeddings, then each layer's output, the last one after the final norm (as Hugging
   /// Face counts them). kLast: only that last one. With end_layer: one tensor, the input of that layer.
-  std::vector<at::Tensor> hidden;
-  std::map<std::int64_t, at::Tensor> captured;  ///< linear -> its input [N, in]
+  std::vector<at::Tensor> hidden{};
+  std::map<std::int64_t, at::Tensor> captured{};  ///< linear -> its input [N, in]
 };
 
 /// A decoder-only transformer of the LLaMA family. Immutable in use: adapters are arguments of forward(), never state,
