@@ -5,6 +5,7 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         config_command(),
                          version_command(),
                      },
                      argc, argv);
