@@ -21,5 +21,7 @@ function(mneme_add_test name)
     set(arg_LABELS fast)
   endif()
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600)
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600
+    # Toy models are too small for threads, and tests share the machine.
+    ENVIRONMENT OMP_NUM_THREADS=1)
 endfunction()

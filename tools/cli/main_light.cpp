@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
                          table_command(),
                          status_command(),
                          resume_command(),
+                         config_command(),
                          version_command(),
                      },
                      argc, argv);

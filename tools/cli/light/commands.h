@@ -11,6 +11,7 @@ Command plugins_command();
 Command table_command();
 Command resume_command();
 Command status_command();
+Command config_command();
 Command version_command();
 
 }  // namespace mneme::cli
