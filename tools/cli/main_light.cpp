@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
                          metrics_command(),
                          plugins_command(),
                          table_command(),
+                         config_command(),
                          version_command(),
                      },
                      argc, argv);

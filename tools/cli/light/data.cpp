@@ -36,7 +36,7 @@ list shows, or a config file with a stream of your own below the config groups.
 /// The names of all streams: the files of the group `stream` that do not begin with an underscore.
 std::vector<std::string> stream_names() {
   std::vector<std::string> names;
-  for (const config::SearchRoot& root : search_path()) {
+  for (const config::SearchRoot& root : config_search_path()) {
     const fs::path directory = root.mount == "stream" ? root.directory
                                : root.mount.empty()   ? root.directory / "stream"
                                                       : "";
@@ -57,10 +57,14 @@ config::Node compose_stream(const std::string& stream, const Arguments& override
   if (std::find(names.begin(), names.end(), stream) == names.end())
     throw UsageError(fmt::format("unknown stream '{}'{}", stream, hint(stream, names)));
   config::Request request;
-  request.file = share_directory() / "conf" / "data.yaml";
-  request.overrides = overrides;
-  request.overrides.insert(request.overrides.begin(), "stream=" + stream);
-  request.search_path = search_path();
+  request.search_path = config_search_path();
+  const auto conf = std::find_if(request.search_path.begin(), request.search_path.end(),
+                                 [](const config::SearchRoot& root) { return root.mount.empty(); });
+  if (conf == request.search_path.end())
+    throw Error("share/mneme/conf is not beside this program's bin/; install or build Mneme anew");
+  request.file = conf->directory / "data.yaml";
+  request.overrides = overrides;  // the choice behind them, so that messages count the user's overrides from 1
+  request.overrides.push_back("stream=" + stream);
   return config::resolve(config::compose(request)).at("stream");
 }
 
