@@ -44,7 +44,7 @@ job:
   env_copy: []
   config:
     override_dirname: {kv_sep: '=', item_sep: ',', exclude_keys: []}
-runtime: {version: ???, version_base: ???, cwd: ???, config_sources: ???, output_dir: ???, choices: {}}
+runtime: {version: '???', version_base: '???', cwd: '???', config_sources: '???', output_dir: '???', choices: {}}
 verbose: false
 )"},
     {"hydra/output/default", R"(# @package hydra
