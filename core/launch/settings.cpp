@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/config/json.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -70,7 +71,7 @@ Settings read_settings(const std::string& text, const fs::path& file) {
     settings.file = json.at("file").get<std::string>();
     settings.working_directory = json.at("working_directory").get<std::string>();
     for (const auto& path : json.at("plugin_paths")) settings.plugin_paths.emplace_back(path.get<std::string>());
-    settings.launcher = read_launcher_options(json.at("launcher"));
+    settings.launcher = read_launcher_options(config::parse_json(json.at("launcher").dump(), file.string()));
     settings.launcher.stop_on_error = json.at("stop_on_error").get<bool>();
   } catch (const nlohmann::json::exception& e) {
     throw Error(fmt::format("{}: is not what mneme writes: {}", file.string(), e.what()));

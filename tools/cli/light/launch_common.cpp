@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/suggest.h"
+#include "core/config/override.h"
 #include "core/launch/local.h"
 #include "core/launch/slots.h"
 #include "core/launch/slurm.h"
@@ -200,7 +201,7 @@ int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& set
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (arguments.json) fmt::print("{}\n", launch::status_json(report));
   if (settings.launcher.name == "slurm" && (arguments.submit_only || result.interrupted)) {
-    fmt::print(stderr, "the Slurm jobs go on; see: mneme status {}\n", launch::shell_quoted(report.directory));
+    fmt::print(stderr, "the Slurm jobs go on; see: mneme status {}\n", config::shell_quoted(report.directory));
     return result.interrupted ? kFailure : kSuccess;
   }
   launch::print_summary(stderr, report, seconds);
