@@ -22,15 +22,15 @@ defaults:
   - env: default
 mode: null
 searchpath: []
-run: {dir: ???}
-sweep: {dir: ???, subdir: ???}
+run: {dir: '???'}
+sweep: {dir: '???', subdir: '???'}
 hydra_logging: ???
 job_logging: ???
 sweeper: ???
 launcher: ???
 callbacks: {}
-help: {app_name: ???, header: ???, footer: ???, template: ???}
-hydra_help: {hydra_help: ???, template: ???}
+help: {app_name: '???', header: '???', footer: '???', template: '???'}
+hydra_help: {hydra_help: '???', template: '???'}
 output_subdir: .hydra
 overrides: {hydra: [], task: []}
 job:
@@ -44,7 +44,7 @@ job:
   env_copy: []
   config:
     override_dirname: {kv_sep: '=', item_sep: ',', exclude_keys: []}
-runtime: {version: ???, version_base: ???, cwd: ???, config_sources: ???, output_dir: ???, choices: {}}
+runtime: {version: '???', version_base: '???', cwd: '???', config_sources: '???', output_dir: '???', choices: {}}
 verbose: false
 )"},
     {"hydra/output/default", R"(# @package hydra

@@ -129,7 +129,7 @@ class Parser {
       if (take(TokenType::kId) || take(TokenType::kKeySpecial) || take(TokenType::kDotPath))
         result.package = text_of(package);
     }
-    if (result.key.empty() && (peek().type == TokenType::kEqual || peek().type == TokenType::kEnd))
+    if (result.key.empty() && !result.package && (peek().type == TokenType::kEqual || peek().type == TokenType::kEnd))
       fail_at(first.begin, "the key is empty");
   }
 

@@ -8,9 +8,7 @@
 #include <set>
 
 #include "core/base/error.h"
-#include "core/base/hash.h"
 #include "core/base/suggest.h"
-#include "core/config/json.h"
 #include "core/config/sweep.h"
 #include "core/config/where.h"
 
@@ -19,27 +17,9 @@ namespace mneme::config {
 namespace {
 constexpr std::size_t kMostRuns = 100'000;
 constexpr int kMostInnerSweeps = 4;
-constexpr std::size_t kIdDigits = 12;
 
 std::string located(const Override& override, const std::string& what) {
   return fmt::format("{}: {}: {}", to_string(override.position), override.text, what);
-}
-
-Node sorted_keys(const Node& node) {
-  if (node.is_list()) {
-    Node list = Node::list();
-    for (const Node& item : node.items()) list.push_back(sorted_keys(item));
-    return list;
-  }
-  if (!node.is_map()) return node;
-  std::vector<std::size_t> order(node.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return std::pair(node.entries()[a].first, node.key_kind(a)) < std::pair(node.entries()[b].first, node.key_kind(b));
-  });
-  Node map = Node::map();
-  for (const std::size_t i : order) map.set_typed(node.key_kind(i), node.entries()[i].first, sorted_keys(node.entries()[i].second));
-  return map;
 }
 
 // Expands one request.
@@ -362,15 +342,6 @@ class Planner {
   std::map<std::string, int> repeats_;
 };
 }  // namespace
-
-std::string run_id(const Node& resolved, int repeat) {
-  Node content = sorted_keys(resolved);
-  content.erase("sweep");
-  content.erase("launcher");
-  std::string text = dump_json(content);
-  if (repeat > 0) text += fmt::format("#{}", repeat);
-  return sha256_hex(text).substr(0, kIdDigits);
-}
 
 Plan plan(const Request& request) { return Planner(request).run(); }
 

@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
                      {
                          status_command(),
                          resume_command(),
+                         config_command(),
                          version_command(),
                      },
                      argc, argv);

@@ -7,6 +7,7 @@ namespace mneme::cli {
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
 Command resume_command();
 Command status_command();
+Command config_command();
 Command version_command();
 
 }  // namespace mneme::cli
