@@ -51,6 +51,8 @@ Json to_section(const LauncherOptions& options) {
 
 }  // namespace
 
+RunnerMissing::~RunnerMissing() = default;
+
 std::string to_json(const Settings& settings) {
   Json plugins = Json::array();
   for (const auto& path : settings.plugin_paths) plugins.push_back(path.string());
@@ -84,7 +86,7 @@ Runner make_runner(const Settings& settings) {
   const char* own = std::getenv("MNEME_RUNNER");
   runner.program = own != nullptr && *own != 0 ? fs::absolute(own) : program_directory() / "mneme-run";
   if (::access(runner.program.c_str(), X_OK) != 0) {
-    throw Error(fmt::format("{}: the program that does the runs is not there or cannot be executed; build the target "
+    throw RunnerMissing(fmt::format("{}: the program that does the runs is not there or cannot be executed; build the target "
                             "mneme-run, or name another one by MNEME_RUNNER",
                             runner.program.string()));
   }

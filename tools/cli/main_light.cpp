@@ -5,6 +5,8 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         run_command(),
+                         plan_command(),
                          status_command(),
                          resume_command(),
                          config_command(),

@@ -5,7 +5,9 @@
 namespace mneme::cli {
 
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
+Command plan_command();
 Command resume_command();
+Command run_command();
 Command status_command();
 Command config_command();
 Command version_command();

@@ -1,6 +1,7 @@
 #include "tools/cli/light/launch_common.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <boost/program_options.hpp>
 #include <chrono>
@@ -15,6 +16,7 @@
 #include "core/launch/slots.h"
 #include "core/launch/slurm.h"
 #include "core/launch/validate.h"
+#include "tools/cli/search_path.h"
 
 namespace mneme::cli {
 namespace fs = std::filesystem;
@@ -107,9 +109,6 @@ void check_choice(const char* option, const std::optional<std::string>& value, c
   throw UsageError(fmt::format("--{}: unknown value '{}'{}", option, *value, hint(*value, known)));
 }
 
-/// The path of this program, for the tasks that Slurm starts later.
-fs::path this_program() { return fs::read_symlink("/proc/self/exe"); }
-
 launch::LaunchResult launch_runs(launch::SweepDirectory& sweep, const launch::Settings& settings,
                                  const std::vector<launch::RunEntry>& runs, bool submit_only) {
   launch::SweepView view;
@@ -164,6 +163,29 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
   if (result.out && result.out->empty()) throw UsageError("--out: the directory's name is empty");
   return result;
 }
+
+launch::ComposedSweep compose(const LaunchArguments& arguments) {
+  if (arguments.positional.empty()) throw UsageError("expected an experiment file, for instance experiments/quickstart.yaml");
+  config::Request request;
+  request.file = arguments.positional[0];
+  request.overrides.assign(arguments.positional.begin() + 1, arguments.positional.end());
+  request.multirun = arguments.multirun;
+  for (const auto& directory : arguments.search_path) request.search_path.push_back({directory, ""});
+  const auto standard = config_search_path(fmt::format("{}", fmt::join(arguments.plugin_paths, ":")));
+  request.search_path.insert(request.search_path.end(), standard.begin(), standard.end());
+  auto sweep = launch::compose_sweep(std::move(request), arguments.launcher.value_or(""));
+  for (const auto& warning : sweep.plan.warnings) fmt::print(stderr, "warning: {}\n", warning);
+  apply_arguments(arguments, sweep.settings);
+  return sweep;
+}
+
+std::string validate(const launch::ComposedSweep& sweep) {
+  std::vector<std::pair<std::string, std::string>> configs;
+  for (const auto& run : sweep.plan.runs) configs.emplace_back(run.id, config::dump_json(run.resolved));
+  return launch::validate_runs(launch::make_runner(sweep.settings), configs);
+}
+
+fs::path this_program() { return fs::read_symlink("/proc/self/exe"); }
 
 void apply_arguments(const LaunchArguments& arguments, launch::Settings& settings) {
   launch::LauncherOptions& launcher = settings.launcher;
