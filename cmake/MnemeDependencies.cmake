@@ -8,3 +8,10 @@ find_package(HDF5 1.10 REQUIRED COMPONENTS C)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
+
+# PCRE2 comes with no CMake package on Debian: an own imported target.
+find_path(MNEME_PCRE2_INCLUDE pcre2.h REQUIRED)
+find_library(MNEME_PCRE2_LIBRARY pcre2-8 REQUIRED)
+add_library(mneme_pcre2 UNKNOWN IMPORTED GLOBAL)
+set_target_properties(mneme_pcre2 PROPERTIES IMPORTED_LOCATION "${MNEME_PCRE2_LIBRARY}"
+                      INTERFACE_INCLUDE_DIRECTORIES "${MNEME_PCRE2_INCLUDE}")

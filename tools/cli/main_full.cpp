@@ -3,5 +3,12 @@
 
 int main(int argc, char** argv) {
   using namespace mneme::cli;
-  return run_program("mneme-run", {}, argc, argv);
+  return run_program("mneme-run",
+                     {
+                         plugins_command(),
+                         pretrain_command(),
+                         run_command(),
+                         validate_command(),
+                     },
+                     argc, argv);
 }

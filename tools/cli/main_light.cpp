@@ -7,6 +7,10 @@ int main(int argc, char** argv) {
                      {
                          run_command(),
                          plan_command(),
+                         data_command(),
+                         metrics_command(),
+                         plugins_command(),
+                         table_command(),
                          status_command(),
                          resume_command(),
                          config_command(),

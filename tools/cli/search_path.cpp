@@ -2,48 +2,40 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 #include "core/base/file.h"
 
 namespace mneme::cli {
-
 namespace fs = std::filesystem;
 
 namespace {
-std::vector<fs::path> split(const std::string& list) {
-  std::vector<fs::path> paths;
-  for (std::size_t i = 0; i <= list.size();) {
-    const std::size_t end = std::min(list.find(':', i), list.size());
-    if (end > i) paths.emplace_back(list.substr(i, end - i));
-    i = end + 1;
+/// Directories directly below, sorted by name; none if there is no such directory.
+std::vector<fs::path> directories_in(const fs::path& parent) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    if (entry.is_directory()) found.push_back(entry.path());
   }
-  return paths;
-}
-
-bool directory_exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
+  std::sort(found.begin(), found.end());
+  return found;
 }
 }  // namespace
 
-std::vector<config::SearchRoot> config_search_path(const std::string& plugin_path) {
-  std::vector<config::SearchRoot> roots;
-  const auto add = [&roots](const fs::path& directory, const std::string& mount) {
-    if (directory_exists(directory)) roots.push_back({directory, mount});
-  };
-  for (const fs::path& directory : split(plugin_path)) add(directory, "strategy");
-  if (const char* list = std::getenv("MNEME_PLUGIN_PATH"))
-    for (const fs::path& directory : split(list)) add(directory, "strategy");
-  const fs::path prefix = program_directory().parent_path();
-  add(prefix / "lib/mneme/strategies", "strategy");
-  const fs::path share = prefix / "share/mneme";
-  add(share / "conf", "");
-  std::vector<fs::path> suites;
-  std::error_code error;
-  for (fs::directory_iterator entry(share / "benchmarks", error), end; !error && entry != end; entry.increment(error))
-    suites.push_back(entry->path());
-  std::sort(suites.begin(), suites.end());
-  for (const fs::path& suite : suites) add(suite, "stream");
+fs::path share_directory() { return (program_directory() / "../share/mneme").lexically_normal(); }
+
+std::vector<config::SearchRoot> search_path(const std::vector<fs::path>& plugin_directories) {
+  std::vector<config::SearchRoot> roots{{share_directory() / "conf", ""}};
+  for (const fs::path& suite : directories_in(share_directory() / "benchmarks")) roots.push_back({suite, "stream"});
+  for (const fs::path& directory : plugin_directories) roots.push_back({directory, "strategy"});
+  const char* variable = std::getenv("MNEME_PLUGIN_PATH");
+  std::string_view rest = variable == nullptr ? "" : variable;
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find(':'), rest.size());
+    if (end > 0) roots.push_back({rest.substr(0, end), "strategy"});
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  roots.push_back({(program_directory() / "../lib/mneme/strategies").lexically_normal(), "strategy"});
   return roots;
 }
 

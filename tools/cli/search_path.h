@@ -1,18 +1,18 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 #include <vector>
 
 #include "core/config/compose.h"
 
 namespace mneme::cli {
 
-/// Where config groups are looked for behind a primary file's own directories, in this order: the directories of
-/// --plugin-path and of MNEME_PLUGIN_PATH (separated by ':'), PREFIX/lib/mneme/strategies (all as the group `strategy`),
-/// PREFIX/share/mneme/conf, and every directory of PREFIX/share/mneme/benchmarks (as the group `stream`). PREFIX is the
-/// directory above the program's bin/. Directories that do not exist are left out.
-/// \param plugin_path  what --plugin-path was given, directories separated by ':'
-std::vector<config::SearchRoot> config_search_path(const std::string& plugin_path = "");
+/// Directory of what Mneme brings beside its programs: conf/, benchmarks/, models/.
+std::filesystem::path share_directory();
+
+/// Where config groups come from, in order: the config groups that Mneme brings; the streams of each benchmark suite
+/// (group `stream`); the settings of strategies (group `strategy`) in the given directories, those of
+/// $MNEME_PLUGIN_PATH and the installed ones.
+std::vector<config::SearchRoot> search_path(const std::vector<std::filesystem::path>& plugin_directories = {});
 
 }  // namespace mneme::cli

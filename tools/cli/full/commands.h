@@ -5,5 +5,12 @@
 namespace mneme::cli {
 
 // One function per command of `mneme-run`; each is defined in full/<command>.cpp.
+Command plugins_command();
+Command pretrain_command();
+Command run_command();
+Command validate_command();
+
+/// Exit code of `mneme-run run` for a run whose loss left the finite numbers.
+constexpr int kDiverged = 3;
 
 }  // namespace mneme::cli

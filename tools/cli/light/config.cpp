@@ -32,7 +32,7 @@ struct ShowOptions {
 
 ShowOptions parse_show(const Arguments& arguments) {
   ShowOptions options;
-  std::string plugin_path;
+  std::vector<std::filesystem::path> plugin_path;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     const auto value = [&](std::string_view name) -> std::optional<std::string> {
@@ -48,7 +48,7 @@ ShowOptions parse_show(const Arguments& arguments) {
     } else if (const auto package = value("--package")) {
       options.package = *package;
     } else if (const auto path = value("--plugin-path")) {
-      plugin_path = *path;
+      plugin_path.emplace_back(*path);
     } else if (const auto format = value("--format")) {
       if (*format != "yaml" && *format != "json") throw UsageError("config show: --format takes yaml or json");
       options.json = *format == "json";
@@ -61,7 +61,7 @@ ShowOptions parse_show(const Arguments& arguments) {
     }
   }
   if (options.request.file.empty()) throw UsageError("config show: a config file is missing");
-  options.request.search_path = config_search_path(plugin_path);
+  options.request.search_path = search_path(plugin_path);
   return options;
 }
 

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/model/blocks/backend.h"
+#include "core/model/blocks/rope.h"
+
+namespace mneme::model::blocks {
+
+/// Which queries see which keys. Sequences lie end to end on a query axis and on a key axis.
+struct AttentionSpan {
+  std::vector<std::int64_t> query_offsets{};  ///< [B+1]
+  std::vector<std::int64_t> key_offsets{};    ///< [B+1]; nq <= nk in every sequence
+  /// Position of each query among its sequence's keys, ascending; empty: the queries are the last nq positions.
+  std::vector<std::int64_t> query_positions{};
+
+  std::int64_t sequences() const { return static_cast<std::int64_t>(query_offsets.size()) - 1; }
+  std::int64_t position(std::int64_t sequence, std::int64_t query) const;  ///< query: row on the query axis
+};
+
+/// Everything about one attention; shared, since the backward pass needs it later.
+struct AttentionSpec {
+  std::int64_t heads = 0, key_value_heads = 0, head_dim = 0;
+  double scale = 1;
+  std::shared_ptr<const RopeTable::Values> rope{};  ///< nullptr: no rotation
+  AttentionSpan span;
+};
+
+/// Causal attention with rotary positions (key j of a sequence stands at position j), grouped queries and sequences of
+/// any length.
+/// \param qkv [N, (heads + 2·key_value_heads)·head_dim] where queries and keys share their rows (`kv` undefined), else
+///        the queries alone [R, heads·head_dim]
+/// \param kv [N, 2·key_value_heads·head_dim] or undefined
+/// \return [R, heads·head_dim]
+at::Tensor attention(const at::Tensor& qkv, const at::Tensor& kv, const std::shared_ptr<const AttentionSpec>& spec,
+                     const BlockContext& context);
+
+}  // namespace mneme::model::blocks

@@ -1,0 +1,101 @@
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/model/safetensors.h"
+#include "core/model/transformer.h"
+#include "core/model/transformer_parts.h"
+
+namespace mneme::model {
+namespace fs = std::filesystem;
+namespace {
+
+/// Files of a sharded checkpoint, in the order of their names.
+std::set<std::string> shard_names(const fs::path& index) {
+  const auto json = nlohmann::json::parse(read_file(index), nullptr, false);
+  if (!json.is_object() || !json.contains("weight_map") || !json.at("weight_map").is_object())
+    throw Error(fmt::format("{}: expected an object with a 'weight_map'", index.string()));
+  std::set<std::string> names;
+  for (const auto& [tensor, file] : json.at("weight_map").items()) {
+    if (!file.is_string()) throw Error(fmt::format("{}: the file of '{}' is not a text", index.string(), tensor));
+    const std::string name = file.get<std::string>();
+    if (name.empty() || fs::path(name).filename() != name || name == "..")
+      throw Error(fmt::format("{}: the file of '{}' is '{}'; expected a name without a directory", index.string(),
+                              tensor, name));
+    names.insert(name);
+  }
+  return names;
+}
+
+std::map<std::string, at::Tensor> read_tensors(const fs::path& directory) {
+  const fs::path single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
+  if (fs::exists(single)) return read_safetensors(single);
+  if (!fs::exists(index))
+    throw Error(
+        fmt::format("{}: neither model.safetensors nor model.safetensors.index.json is there; expected a "
+                    "model directory in the form of Hugging Face",
+                    directory.string()));
+  std::map<std::string, at::Tensor> all;
+  for (const std::string& name : shard_names(index)) {
+    for (auto& [tensor, value] : read_safetensors(directory / name)) {
+      if (!all.emplace(tensor, value).second)
+        throw Error(fmt::format("{}: tensor '{}' is in two files of the checkpoint", directory.string(), tensor));
+    }
+  }
+  return all;
+}
+
+/// Buffers of old checkpoints, and the head that a tied embedding makes superfluous.
+bool ignored(const std::string& name, const TransformerConfig& config) {
+  return name.ends_with(".rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight");
+}
+
+/// Everything that does not fit, one line each.
+std::vector<std::string> differences(const TransformerConfig& config, const std::map<std::string, at::Tensor>& found) {
+  std::vector<std::string> lines;
+  std::set<std::string> known;
+  for (const auto& [name, shape] : weight_shapes(config)) {
+    known.insert(name);
+    const auto it = found.find(name);
+    if (it == found.end()) {
+      lines.push_back(fmt::format("missing: '{}' [{}]", name, fmt::join(shape, ", ")));
+    } else if (it->second.sizes() != shape) {
+      lines.push_back(fmt::format("wrong shape: '{}' is [{}], expected [{}]", name,
+                                  fmt::join(it->second.sizes().vec(), ", "), fmt::join(shape, ", ")));
+    } else if (!it->second.is_floating_point()) {
+      lines.push_back(fmt::format("wrong type: '{}' is {}, expected floating point", name,
+                                  c10::toString(it->second.scalar_type())));
+    }
+  }
+  for (const auto& [name, tensor] : found)
+    if (!known.contains(name) && !ignored(name, config)) lines.push_back(fmt::format("unexpected: '{}'", name));
+  return lines;
+}
+
+}  // namespace
+
+std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype) {
+  const TransformerConfig config = read_config(directory / "config.json");
+  const std::map<std::string, at::Tensor> found = read_tensors(directory);
+  const std::vector<std::string> wrong = differences(config, found);
+  if (!wrong.empty())
+    throw Error(
+        fmt::format("{}: the weights do not fit config.json:\n  {}", directory.string(), fmt::join(wrong, "\n  ")));
+  return std::unique_ptr<Transformer>(
+      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, found), {}})));
+}
+
+void Transformer::save(const fs::path& directory, c10::ScalarType dtype) const {
+  fs::create_directories(directory);
+  std::vector<std::pair<std::string, at::Tensor>> converted;
+  for (const auto& [name, tensor] : weights()) converted.emplace_back(name, tensor.detach().to(dtype));
+  write_safetensors(directory / "model.safetensors", converted, {{"format", "pt"}});
+  write_config(config(), directory / "config.json");
+}
+
+}  // namespace mneme::model

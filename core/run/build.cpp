@@ -1,0 +1,68 @@
+#include "core/run/build.h"
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/data/stream_config.h"
+#include "core/data/tokenize.h"
+
+namespace mneme::run {
+namespace fs = std::filesystem;
+
+fs::path model_directory(const ModelOptions& options) {
+  if (fs::exists(options.path / "config.json")) return options.path;
+  const fs::path own = program_directory().parent_path() / "share/mneme/models" / options.path;
+  if (fs::exists(own / "config.json")) return own;
+  throw Error(fmt::format("model '{}': there is no config.json in {} or {}; model.path must name a model directory",
+                          options.path.string(), fs::absolute(options.path).string(), own.string()));
+}
+
+std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
+  const auto dtype = options.dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
+  return model::Transformer::load(model_directory(options), dtype);
+}
+
+data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }
+
+std::vector<TaskInfo> task_infos(const data::Stream& stream) {
+  std::vector<TaskInfo> infos;
+  for (const data::Task& task : stream.tasks) {
+    const auto rows = [&task](data::Split split) { return static_cast<std::int64_t>(task.split(split).size()); };
+    using enum data::Split;
+    infos.push_back({task.name(), task.spec().metric, rows(kTrain), rows(kEval), rows(kTest), task.sha256(kTrain),
+                     task.sha256(kEval), task.sha256(kTest)});
+  }
+  return infos;
+}
+
+Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const text::Tokenizer& tokenizer,
+                      const RunOptions& options) {
+  data::LengthLimits limits;
+  limits.max_total = options.max_length;
+  limits.special = (tokenizer.bos() ? 1 : 0) + (tokenizer.eos() ? 1 : 0);
+  const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split, limits, options.cache);
+  Dataset samples;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = rows[i];
+    Sample sample;
+    sample.task = index;
+    if (const auto bos = tokenizer.bos()) sample.tokens.push_back(*bos);
+    sample.tokens.insert(sample.tokens.end(), row.prompt.begin(), row.prompt.end());
+    sample.first_label = static_cast<std::int64_t>(sample.tokens.size());
+    sample.tokens.insert(sample.tokens.end(), row.answer.begin(), row.answer.end());
+    // An answer that was cut does not end where it was cut.
+    if (const auto eos = tokenizer.eos(); eos && row.answer_cut_tokens == 0) sample.tokens.push_back(*eos);
+    samples.push_back(std::make_shared<const Sample>(std::move(sample)));
+  }
+  return samples;
+}
+
+void validate(const config::Node& resolved, plugin::PluginRegistry& plugins) {
+  const RunOptions options = read_options(resolved);
+  const PluginDescriptor& descriptor = plugins.load(options.strategy);
+  plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
+  model::read_config(model_directory(options.model) / "config.json");
+  text::load_tokenizer(model_directory(options.model));
+  build_stream(options);
+}
+
+}  // namespace mneme::run

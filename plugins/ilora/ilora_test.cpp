@@ -1,0 +1,112 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "tests/support/catch.h"
+#include "tests/support/toy.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+AdapterBank& bank(ToyRun& run) { return run.learner().bank(); }
+at::Tensor slow(ToyRun& run) { return bank(run).values(bank(run).find("slow")).detach().clone(); }
+at::Tensor fast(ToyRun& run) { return bank(run).values(bank(run).find("default")).detach().clone(); }
+
+StepBatch second_task_step(ToyRun& run) {
+  const TaskView second = run.view(2);
+  run.strategy().before_task(run.learner(), second);
+  return split_step(run.strategy().compose(run.learner(), Dataset(second.train.begin(), second.train.begin() + 4)), 1).front();
+}
+}  // namespace
+
+TEST_CASE("the slow adapter is the closed-form average of the recorded fast ones", "[ilora]") {
+  const double ema = 0.8;
+  std::vector<at::Tensor> recorded;
+  auto watched = std::make_unique<Watched>(make_strategy("ilora", {{"ema", ema}}), [&](Learner& learner) {
+    recorded.push_back(learner.bank().values().detach().to(at::kDouble).clone());
+  });
+  ToyRun run(std::move(watched));
+  at::Tensor expected = fast(run).to(at::kDouble) * std::pow(ema, 12);
+  run.train_all();
+  REQUIRE(recorded.size() == 12);
+  for (std::size_t k = 0; k < recorded.size(); ++k)
+    expected += (1 - ema) * std::pow(ema, static_cast<double>(recorded.size() - 1 - k)) * recorded[k];
+  CHECK((slow(run).to(at::kDouble) - expected).abs().max().item<double>() < 1e-6);
+  CHECK_FALSE(at::equal(slow(run), fast(run)));
+}
+
+TEST_CASE("ema 0 makes slow equal fast, ema 1 keeps slow constant", "[ilora]") {
+  const auto equal = trained("ilora", {{"ema", 0.0}});
+  CHECK(at::equal(slow(*equal), fast(*equal)));
+  ToyRun still(make_strategy("ilora", {{"ema", 1.0}}));
+  const at::Tensor start = slow(still);
+  still.train_all();
+  CHECK(at::equal(slow(still), start));
+}
+
+TEST_CASE("i-lora without buffer is seq bit for bit", "[ilora]") {
+  ToyOptions options;
+  options.adapter.lora.dropout = 0.1;
+  const auto seq = trained("seq", {}, options);
+  for (const std::string variant : {"paper", "repo_fixed"}) {
+    const auto run = trained("ilora", {{"capacity", std::int64_t{0}}, {"variant", variant}, {"evaluate", std::string("fast")}}, options);
+    CHECK(run->sink.losses() == seq->sink.losses());
+    CHECK(at::equal(fast(*run), seq->all_values()));
+    CHECK(run->answers(false) == seq->answers(false));
+  }
+}
+
+TEST_CASE("variant paper: cross-entropy over current and replay together, symmetric consistency", "[ilora]") {
+  ToyRun run(make_strategy("ilora", {{"ema", 0.9}}));
+  run.train_stage(1);
+  const StepBatch step = second_task_step(run);
+  const Terms terms = run.strategy().loss(run.learner(), step);
+  REQUIRE(terms.size() == 3);
+  Dataset both = step.current().samples;
+  const Dataset& replay = step.find("replay")->samples;
+  both.insert(both.end(), replay.begin(), replay.end());
+  const double joint = run.learner().mean_loss(run.learner().active(), both);
+  CHECK(terms[0].value.item<double>() * terms[0].weight + terms[1].value.item<double>() * terms[1].weight == Approx(joint).epsilon(1e-6));
+
+  at::NoGradGuard off;
+  ForwardSpec spec = run.learner().active();
+  spec.hidden = model::HiddenStates::kAll;
+  const auto h_fast = run.learner().forward(spec, *step.find("replay")).hidden;
+  spec.adapters[0].adapter = bank(run).find("slow");
+  const auto h_slow = run.learner().forward(spec, *step.find("replay")).hidden;
+  REQUIRE(h_fast.size() == 3);  // embeddings, two layers
+  double sum = 0;
+  for (std::size_t i = 0; i < h_fast.size(); ++i) sum += (h_fast[i] - h_slow[i]).to(at::kDouble).square().mean().item<double>();
+  CHECK(sum > 0);
+  CHECK(terms[2].value.item<double>() == Approx(sum / 3).epsilon(1e-5));
+}
+
+TEST_CASE("variant repo_fixed: halved sum, one-sided consistency, slow from the last task's end", "[ilora]") {
+  ToyRun run(make_strategy("ilora", {{"variant", std::string("repo_fixed")}}));
+  run.train_stage(1);
+  CHECK(at::equal(slow(run), fast(run)));
+  bank(run).values().add_(0.02);  // the fast adapter moves on
+  const StepBatch step = second_task_step(run);
+  const Terms terms = run.strategy().loss(run.learner(), step);
+  REQUIRE(terms.size() == 3);
+  CHECK(terms[0].weight == 0.5);
+  CHECK(terms[1].weight == 0.5);
+  at::NoGradGuard off;
+  ForwardSpec spec = run.learner().active();
+  spec.hidden = model::HiddenStates::kAll;
+  const auto h_fast = run.learner().forward(spec, *step.find("replay")).hidden;
+  spec.adapters[0].adapter = bank(run).find("slow");
+  const auto h_slow = run.learner().forward(spec, *step.find("replay")).hidden;
+  double sum = 0;
+  // The released form: distance to the larger of the two.
+  for (std::size_t i = 0; i < h_fast.size(); ++i)
+    sum += (at::maximum(h_fast[i], h_slow[i]) - h_fast[i]).to(at::kDouble).square().mean().item<double>();
+  CHECK(terms[2].value.item<double>() == Approx(sum / 3).epsilon(1e-5));
+}
+
+TEST_CASE("the consistency's gradient does not reach the slow adapter", "[ilora]") {
+  const auto run = trained("ilora", {{"ema", 1.0}, {"gamma", 10.0}});
+  const auto values = run->sink.term_values("consistency");
+  CHECK(values.size() == run->sink.steps.size() / 2);
+  CHECK(values.back() > 0);
+}

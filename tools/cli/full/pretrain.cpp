@@ -1,0 +1,26 @@
+#include "core/run/pretrain.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/config/compose.h"
+#include "tools/cli/full/commands.h"
+#include "tools/cli/search_path.h"
+
+namespace mneme::cli {
+
+Command pretrain_command() {
+  return {"pretrain", "FILE [overrides]", "trains a small base model from text", [](const Arguments& arguments) {
+            if (arguments.empty()) throw UsageError("pretrain takes a config file, such as experiments/pretrain_nano.yaml");
+            config::Request request;
+            request.file = arguments[0];
+            request.overrides.assign(arguments.begin() + 1, arguments.end());
+            request.search_path = search_path();
+            const auto options = run::read_pretrain_options(config::resolve(config::compose(request).config));
+            const double loss = run::pretrain(options);
+            fmt::print("{}: answer loss {:.4f}\n", options.output.string(), loss);
+            return kSuccess;
+          }};
+}
+
+}  // namespace mneme::cli
