@@ -43,17 +43,9 @@ constexpr std::array<Table<6>, 3> kAttitudes = {{{"loves", "praises", "admires",
 constexpr Table<12> kTopics = {"tea",  "jazz",  "chess", "opera",  "trams", "rugby",
                                "yoga", "films", "parks", "novels", "bikes", "poker"};
 
-/// Two people, two topics; the target is one of them.
 Example draw_opinion(RandomStream& random, std::size_t kind) {
-  const auto names = random.sample(kNames.size(), 2);
-  const auto topics = random.sample(kTopics.size(), 2);
-  const std::size_t target = random.below(2);
-  std::string text;
-  for (std::size_t i = 0; i < 2; ++i) {
-    const auto& verbs = kAttitudes[i == target ? kind : random.below(3)];
-    text += fmt::format("{}{} {} {}", i == 0 ? "" : ", ", kNames[names[i]], pick(random, verbs), kTopics[topics[i]]);
-  }
-  return row(fmt::format("Text: {}.\nTarget: {}\nAttitude:", text, kTopics[topics[target]]), letter(kind));
+  const auto name = pick(random, kNames), verb = pick(random, kAttitudes[kind]), topic = pick(random, kTopics);
+  return row(fmt::format("Text: {} {} {}.\nTarget: {}\nAttitude:", name, verb, topic, topic), letter(kind));
 }
 
 // rates: the monetary stance of a sentence. A: dovish, B: hawkish, C: neutral.
@@ -87,86 +79,49 @@ Example draw_minutes(RandomStream& random, std::size_t kind) {
              fmt::format(" {} {} {}", place, deed, kind == 0 ? "passed" : "rejected"));
 }
 
-// science, medicine, law: questions with four choices.
+// science, medicine, law: questions with four choices. The choices of a domain stand in one order, as those of a stance do.
 
-std::string choices(RandomStream& random, std::string_view right, std::vector<std::string_view> wrong,
-                    std::size_t at) {
-  random.shuffle(wrong);
-  wrong.insert(wrong.begin() + static_cast<std::ptrdiff_t>(at), right);
-  return fmt::format("A. {} B. {} C. {} D. {}", wrong[0], wrong[1], wrong[2], wrong[3]);
-}
+constexpr std::array<Table<8>, 4> kMembers = {
+    {{"iron", "zinc", "tin", "copper", "lead", "gold", "silver", "nickel"},
+     {"crow", "heron", "owl", "finch", "gull", "robin", "stork", "eagle"},
+     {"Mars", "Venus", "Saturn", "Earth", "Neptune", "Uranus", "Jupiter", "Mercury"},
+     {"cod", "trout", "pike", "salmon", "carp", "tuna", "perch", "herring"}}};
 
-/// All of `words` but one.
-std::vector<std::string_view> without(Words words, std::string_view one) {
-  std::vector<std::string_view> rest;
-  for (const auto word : words)
-    if (word != one) rest.push_back(word);
-  return rest;
-}
-
-constexpr Table<5> kKinds = {"metal", "bird", "planet", "fish", "plant"};
-constexpr std::array<Table<5>, 5> kMembers = {{{"iron", "zinc", "tin", "copper", "lead"},
-                                               {"crow", "heron", "owl", "finch", "gull"},
-                                               {"Mars", "Venus", "Saturn", "Earth", "Neptune"},
-                                               {"cod", "trout", "pike", "salmon", "carp"},
-                                               {"oak", "fern", "moss", "ivy", "daisy"}}};
+constexpr Table<4> kAsks = {"asks", "wonders", "forgot", "learns"};
 
 Example draw_science(RandomStream& random, std::size_t kind) {
-  const std::size_t asked = random.below(kKinds.size());
-  const auto right = pick(random, kMembers[asked]);
-  std::vector<std::string_view> wrong;
-  for (std::size_t i = 0; i < kKinds.size(); ++i)
-    if (i != asked) wrong.push_back(pick(random, kMembers[i]));
-  return row(fmt::format("Question: which is a {}?\n{}\nAnswer:", kKinds[asked], choices(random, right, wrong, kind)),
-             letter(kind));
+  const auto name = pick(random, kNames), asks = pick(random, kAsks), member = pick(random, kMembers[kind]);
+  return row(fmt::format("{} {} what {} is.\nA. metal B. bird C. planet D. fish\nAnswer:", name, asks, member), letter(kind));
 }
 
-constexpr Table<5> kOrgans = {"lung", "skin", "liver", "heart", "eye"};
-constexpr std::array<Pair, 15> kDiseases = {{{"asthma", "lung"},
-                                             {"pneumonia", "lung"},
-                                             {"bronchitis", "lung"},
-                                             {"eczema", "skin"},
-                                             {"acne", "skin"},
-                                             {"psoriasis", "skin"},
-                                             {"hepatitis", "liver"},
-                                             {"jaundice", "liver"},
-                                             {"cirrhosis", "liver"},
-                                             {"angina", "heart"},
-                                             {"arrhythmia", "heart"},
-                                             {"infarction", "heart"},
-                                             {"glaucoma", "eye"},
-                                             {"cataract", "eye"},
-                                             {"myopia", "eye"}}};
+constexpr std::array<Table<8>, 4> kDiseases = {
+    {{"asthma", "pneumonia", "bronchitis", "emphysema", "pleurisy", "croup", "silicosis", "fibrosis"},
+     {"eczema", "acne", "psoriasis", "rosacea", "impetigo", "scabies", "vitiligo", "shingles"},
+     {"hepatitis", "jaundice", "cirrhosis", "steatosis", "cholestasis", "ascites", "fluke", "hepatoma"},
+     {"angina", "arrhythmia", "infarction", "carditis", "murmur", "tamponade", "ischemia", "fibrillation"}}};
+
+constexpr Table<4> kShows = {"has", "fears", "caught", "shows"};
 
 Example draw_medicine(RandomStream& random, std::size_t kind) {
-  const auto& [disease, organ] = pick(random, kDiseases);
-  return row(fmt::format("Which organ does {} harm?\n{}\nDiagnosis:", disease,
-                         choices(random, organ, without(kOrgans, organ), kind)),
+  const auto name = pick(random, kNames), shows = pick(random, kShows), disease = pick(random, kDiseases[kind]);
+  return row(fmt::format("{} {} {}. Which organ?\nA. lung B. skin C. liver D. heart\nDiagnosis:", name, shows, disease),
              letter(kind));
 }
 
-constexpr Table<5> kOffences = {"theft", "arson", "fraud", "assault", "bribery"};
-constexpr std::array<Pair, 15> kActs = {{{"stole a car", "theft"},
-                                         {"took a purse", "theft"},
-                                         {"snatched a phone", "theft"},
-                                         {"burned a barn", "arson"},
-                                         {"torched a shop", "arson"},
-                                         {"lit a warehouse", "arson"},
-                                         {"forged a check", "fraud"},
-                                         {"faked a loan", "fraud"},
-                                         {"swindled a client", "fraud"},
-                                         {"hit a guard", "assault"},
-                                         {"punched a driver", "assault"},
-                                         {"kicked a clerk", "assault"},
-                                         {"paid off a judge", "bribery"},
-                                         {"tipped an inspector", "bribery"},
-                                         {"bought a vote", "bribery"}}};
+constexpr std::array<Table<3>, 4> kActs = {{{"stole", "took", "snatched"},
+                                            {"burned", "torched", "lit"},
+                                            {"forged", "faked", "falsified"},
+                                            {"hit", "punched", "kicked"}}};
+constexpr std::array<Table<4>, 4> kVictims = {{{"a car", "a purse", "a phone", "a ring"},
+                                               {"a barn", "a shop", "a shed", "a hut"},
+                                               {"a check", "a loan", "a will", "a deed"},
+                                               {"a guard", "a driver", "a clerk", "a waiter"}}};
+
+constexpr Table<3> kTimes = {"", " today", " twice"};
 
 Example draw_law(RandomStream& random, std::size_t kind) {
-  const auto name = pick(random, kNames);
-  const auto& [act, offence] = pick(random, kActs);
-  return row(fmt::format("{} {}. Charge?\n{}\nVerdict:", name, act,
-                         choices(random, offence, without(kOffences, offence), kind)),
+  const auto time = pick(random, kTimes), name = pick(random, kNames), act = pick(random, kActs[kind]), victim = pick(random, kVictims[kind]);
+  return row(fmt::format("{} {} {}{}. Charge?\nA. theft B. arson C. fraud D. assault\nVerdict:", name, act, victim, time),
              letter(kind));
 }
 
@@ -177,7 +132,7 @@ constexpr Table<6> kThings = {"pears", "plums", "buns", "figs", "nuts", "eggs"};
 
 Example draw_arithmetic(RandomStream& random, std::size_t kind) {
   const auto name = pick(random, kNames), thing = pick(random, kThings), verb = pick(random, kChanges[kind]);
-  const std::uint64_t change = 1 + random.below(9), rest = 1 + random.below(20);
+  const std::uint64_t change = 1 + random.below(4), rest = 1 + random.below(6);
   const auto [has, now] = kind == 0 ? std::pair(rest, rest + change) : std::pair(rest + change, rest);
   return row(fmt::format("{} has {} {} and {} {}. How many now?\nResult:", name, has, thing, verb, change),
              std::to_string(now));

@@ -55,6 +55,25 @@ StreamOptions stream_options(const config::Node& stream) {
   return options;
 }
 
-Stream build_stream(const config::Node& stream) { return load_stream(stream_options(stream)); }
+Mini8Options mini8_options(const config::Node& stream) {
+  const config::Section section(stream, "stream");
+  section.choice("kind", {"mini8"});
+  section.text("name", "mini8");
+  const Mini8Options defaults;
+  Mini8Options options;
+  options.seed = static_cast<std::uint64_t>(section.int64("seed", static_cast<std::int64_t>(defaults.seed)));
+  options.train_rows = section.int64("train_rows", defaults.train_rows);
+  options.eval_rows = section.int64("eval_rows", defaults.eval_rows);
+  options.test_rows = section.int64("test_rows", defaults.test_rows);
+  options.order = section.texts("order", std::vector<std::string>{});
+  section.finish();
+  return options;
+}
+
+Stream build_stream(const config::Node& stream) {
+  if (!stream.is_map()) throw ConfigError("stream: must be a group with a kind, for instance stream=mini8");
+  if (stream.at("kind").as_string() == "mini8") return mini8_stream(mini8_options(stream));
+  return load_stream(stream_options(stream));
+}
 
 }  // namespace mneme::data

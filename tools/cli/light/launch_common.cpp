@@ -171,7 +171,7 @@ launch::ComposedSweep compose(const LaunchArguments& arguments) {
   request.overrides.assign(arguments.positional.begin() + 1, arguments.positional.end());
   request.multirun = arguments.multirun;
   for (const auto& directory : arguments.search_path) request.search_path.push_back({directory, ""});
-  const auto standard = config_search_path(fmt::format("{}", fmt::join(arguments.plugin_paths, ":")));
+  const auto standard = search_path({arguments.plugin_paths.begin(), arguments.plugin_paths.end()});
   request.search_path.insert(request.search_path.end(), standard.begin(), standard.end());
   auto sweep = launch::compose_sweep(std::move(request), arguments.launcher.value_or(""));
   for (const auto& warning : sweep.plan.warnings) fmt::print(stderr, "warning: {}\n", warning);
