@@ -38,7 +38,8 @@ function(mneme_add_strategy name)
            COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DPLUGIN=$<TARGET_FILE:${target}>
                    -P ${MNEME_STRATEGY_SCRIPTS}/MnemeCheckExports.cmake)
   add_test(NAME strategy.${name}.contract COMMAND $<TARGET_FILE:mneme::run> plugins check $<TARGET_FILE:${target}>)
-  set_tests_properties(strategy.${name}.exports strategy.${name}.contract PROPERTIES LABELS fast TIMEOUT 300)
+  set_tests_properties(strategy.${name}.exports strategy.${name}.contract PROPERTIES LABELS fast TIMEOUT 300
+                       ENVIRONMENT "OMP_NUM_THREADS=2;OMP_WAIT_POLICY=passive")
   if(arg_TESTS AND NOT PROJECT_NAME STREQUAL "mneme")
     message(FATAL_ERROR "mneme_add_strategy(${name}): TESTS serve plugins in Mneme's own tree; here, add tests of your own")
   endif()
