@@ -2,12 +2,7 @@
 #
 # One test executable per module on the shared Catch2 main; TORCH links libmneme instead of mneme_light. UNREGISTERED
 # builds it only, for the caller to make tests of.
-#
-# Tests get two threads, enough to meet threading faults. They sleep while they wait: threads that spin slow down
-# everything by orders of magnitude as soon as tests run side by side.
 find_package(Catch2 REQUIRED)
-set(MNEME_TEST_ENVIRONMENT OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive)
-
 function(mneme_add_test name)
   cmake_parse_arguments(arg "TORCH;UNREGISTERED" "" "SOURCES;LABELS;LINK" ${ARGN})
   if(arg_TORCH AND NOT MNEME_WITH_TORCH)
@@ -27,5 +22,6 @@ function(mneme_add_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600
-                       ENVIRONMENT "${MNEME_TEST_ENVIRONMENT}")
+    # Toy models are too small for threads, and tests share the machine.
+    ENVIRONMENT OMP_NUM_THREADS=1)
 endfunction()

@@ -30,7 +30,7 @@ std::string element_text(const Element& element);
 
 /// A value that stands for several.
 struct Sweep {
-  enum class Shape { kChoice, kRange, kInterval, kGlob };
+  enum class Shape { kChoice, kRange, kInterval, kGlob, kTaskOrders };
 
   Shape shape = Shape::kChoice;
   bool simple = false;   ///< a choice written a,b rather than choice(a,b)
@@ -39,11 +39,11 @@ struct Sweep {
   Node start, stop, step;             ///< of a range; start and stop of an interval (floats)
   std::vector<std::string> include;   ///< of a glob
   std::vector<std::string> exclude;   ///< of a glob
-  std::vector<std::string> tags;
+  std::vector<std::string> tags;  ///< of tag(); of task orders the function's name, with start = n and step = seed
 };
 
 enum class OverrideType { kChange, kAdd, kForceAdd, kDelete };
-enum class ValueType { kNone, kElement, kSimpleChoice, kChoice, kGlob, kRange, kInterval };
+enum class ValueType { kNone, kElement, kSimpleChoice, kChoice, kGlob, kRange, kInterval, kTaskOrders };
 
 /// One override: key=value, +key=value, ++key=value, ~key or ~key=value.
 struct Override {
@@ -68,6 +68,7 @@ struct Override {
 struct OverrideOptions {
   bool lenient = false;     ///< '#' and letters beyond ASCII may stand in unquoted values (MNEME_LENIENT=1)
   bool compat_1_4 = false;  ///< json(…) as in the coming Hydra 1.4
+  bool task_orders = false;  ///< permutations(…) and latin_square(…), which only sweeps know
   int number = 1;           ///< which override of the command line this is, for positions
   std::string file = "<command line>";  ///< for positions
 };

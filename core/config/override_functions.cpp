@@ -28,7 +28,8 @@ Element string_element(std::string text) {
 const Element* as_element(const FunctionValue& value) { return std::get_if<Element>(&value); }
 const Sweep* as_sweep(const FunctionValue& value) {
   const Sweep* sweep = std::get_if<Sweep>(&value);
-  return sweep && sweep->shape != Sweep::Shape::kGlob ? sweep : nullptr;
+  const bool countable = sweep && sweep->shape != Sweep::Shape::kGlob && sweep->shape != Sweep::Shape::kTaskOrders;
+  return countable ? sweep : nullptr;
 }
 const Element* as_scalar(const FunctionValue& value) {
   const Element* element = as_element(value);
@@ -47,7 +48,7 @@ bool is_text(const FunctionValue& value) { return as_scalar(value) && as_scalar(
 
 std::string type_name(const FunctionValue& value) {
   if (const Sweep* sweep = std::get_if<Sweep>(&value)) {
-    constexpr std::string_view kNames[] = {"choice", "range", "interval", "glob"};
+    constexpr std::string_view kNames[] = {"choice", "range", "interval", "glob", "task order"};
     return fmt::format("a {}", kNames[static_cast<int>(sweep->shape)]);
   }
   const Element& element = std::get<Element>(value);
@@ -338,6 +339,23 @@ FunctionCall without_quotes(FunctionCall call) {
   return call;
 }
 
+// permutations(n=6, seed=0) and latin_square(seed=0)
+FunctionValue task_order(const FunctionCall& call) {
+  const bool counted = call.name == "permutations";
+  const Arguments arguments(call, counted ? std::vector<std::string>{"n", "seed"} : std::vector<std::string>{"seed"}, {});
+  const auto whole = [&](std::string_view key) {
+    const Node number = arguments.number(key);
+    if (!number.is_int()) arguments.fail(fmt::format("takes a whole number as '{}', found {}", key, describe(number)));
+    return number;
+  };
+  Sweep sweep;
+  sweep.shape = Sweep::Shape::kTaskOrders;
+  sweep.tags = {call.name};
+  if (counted && arguments.find("n")) sweep.start = whole("n");
+  sweep.step = arguments.find("seed") ? whole("seed") : Node::integer(0);
+  return sweep;
+}
+
 FunctionValue json_text(const FunctionCall& call) {
   const Arguments arguments(call, {"value"}, {});
   const FunctionValue& value = arguments.need("value");
@@ -353,6 +371,10 @@ FunctionValue call_function(const FunctionCall& original, const OverrideOptions&
       {"bool", casts(Cast::kBool)}, {"choice", choice},         {"float", casts(Cast::kFloat)}, {"glob", glob},
       {"int", casts(Cast::kInt)},   {"interval", interval},     {"range", range},               {"shuffle", shuffle},
       {"sort", sort},               {"str", casts(Cast::kText)}, {"tag", tag}};
+  if (options.task_orders) {
+    functions.emplace_back("permutations", task_order);
+    functions.emplace_back("latin_square", task_order);
+  }
   if (options.compat_1_4) functions.emplace_back("json", json_text);
   std::vector<std::string> names;
   for (const auto& [name, function] : functions) {

@@ -129,7 +129,7 @@ class Parser {
       if (take(TokenType::kId) || take(TokenType::kKeySpecial) || take(TokenType::kDotPath))
         result.package = text_of(package);
     }
-    if (result.key.empty() && (peek().type == TokenType::kEqual || peek().type == TokenType::kEnd))
+    if (result.key.empty() && !result.package && (peek().type == TokenType::kEqual || peek().type == TokenType::kEnd))
       fail_at(first.begin, "the key is empty");
   }
 
@@ -166,6 +166,7 @@ class Parser {
       case Sweep::Shape::kRange: result.value_type = ValueType::kRange; break;
       case Sweep::Shape::kInterval: result.value_type = ValueType::kInterval; break;
       case Sweep::Shape::kGlob: result.value_type = ValueType::kGlob; break;
+      case Sweep::Shape::kTaskOrders: result.value_type = ValueType::kTaskOrders; break;
     }
   }
 

@@ -117,6 +117,7 @@ std::vector<Element> sweep_values(const Sweep& sweep) {
     }
     case Sweep::Shape::kInterval:
       throw ConfigError("an interval has no single values that a grid could take; use range(start,stop,step) or a choice");
+    case Sweep::Shape::kTaskOrders: throw ConfigError("task orders need the list that they permute");
     case Sweep::Shape::kGlob: break;
   }
   throw ConfigError("a glob takes its values from the options of a config group");

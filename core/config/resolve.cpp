@@ -208,6 +208,7 @@ Node Resolver::resolved_container(const Node& node, const Parents& parents, cons
   if (copy.is_map())
     for (std::size_t i = 0; i < node.size(); ++i) {
       const auto& [key, value] = node.entries()[i];
+      if (options_.skip_hydra && parents.empty() && key == "hydra") continue;
       copy.mutable_entries()[i].second = resolved_child(value, inside, name(key));
     }
   else

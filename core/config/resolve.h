@@ -15,6 +15,7 @@ namespace mneme::config {
 struct ResolveOptions {
   bool allow_missing = false;          ///< keep "???" rather than refuse it, as `config show --resolve` does
   const Node* hydra = nullptr;         ///< what ${hydra:…} reads; it resolves its own interpolations under root
+  bool skip_hydra = false;       ///< leave the root's key `hydra` as it is
   std::vector<std::string>* warnings = nullptr;  ///< receives the notes of ${oc.deprecated:…}
 };
 

@@ -1,86 +1,20 @@
 #include <fmt/format.h>
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/mark.h>
-#include <yaml-cpp/parser.h>
 
-#include <algorithm>
-#include <sstream>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "core/base/error.h"
 #include "core/config/utf8.h"
 #include "core/config/yaml.h"
+#include "core/config/yaml_parser.h"
 #include "core/config/yaml_scalar.h"
 
 namespace mneme::config {
 
 namespace {
-constexpr int kMostLevels = 200;
 constexpr std::size_t kMostNodes = 2'000'000;  // with aliases expanded
 constexpr std::string_view kTagPrefix = "tag:yaml.org,2002:";
 
-// A node as the events describe it, before tags, aliases and merge keys are worked out.
-struct Raw {
-  enum class Shape { kScalar, kList, kMap, kAlias } shape = Shape::kScalar;
-  std::string tag;
-  std::string text;
-  std::vector<std::size_t> children;  // a map: key, value, key, value, …
-  std::size_t target = 0;             // of an alias
-  int line = 0, column = 0;
-};
-
-class Collector final : public YAML::EventHandler {
- public:
-  explicit Collector(std::string file) : file_(std::move(file)) {}
-
-  std::vector<Raw> nodes;
-
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(mark, anchor, Raw::Shape::kScalar, "?", ""); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    const auto found = anchors_.find(anchor);
-    const std::size_t index = add(mark, 0, Raw::Shape::kAlias, "", "");
-    if (found == anchors_.end() || std::find(open_.begin(), open_.end(), found->second) != open_.end())
-      throw ConfigError(fmt::format("{}:{}:{}: the alias stands inside the value that it names; a value cannot hold itself",
-                                    file_, nodes[index].line, nodes[index].column));
-    nodes[index].target = found->second;
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& text) override {
-    add(mark, anchor, Raw::Shape::kScalar, tag, text);
-  }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(add(mark, anchor, Raw::Shape::kList, tag, ""));
-  }
-  void OnSequenceEnd() override { open_.pop_back(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(add(mark, anchor, Raw::Shape::kMap, tag, ""));
-  }
-  void OnMapEnd() override { open_.pop_back(); }
-
- private:
-  std::size_t add(const YAML::Mark& mark, YAML::anchor_t anchor, Raw::Shape shape, std::string tag, std::string text) {
-    const std::size_t index = nodes.size();
-    nodes.push_back({shape, std::move(tag), std::move(text), {}, 0, mark.line + 1, mark.column + 1});
-    if (!open_.empty()) nodes[open_.back()].children.push_back(index);
-    if (anchor != 0) anchors_[anchor] = index;
-    return index;
-  }
-  void open(std::size_t index) {
-    open_.push_back(index);
-    if (open_.size() > kMostLevels)
-      throw ConfigError(fmt::format("{}:{}:{}: more than {} levels of nesting", file_, nodes[index].line,
-                                    nodes[index].column, kMostLevels));
-  }
-
-  std::string file_;
-  std::vector<std::size_t> open_;
-  std::unordered_map<YAML::anchor_t, std::size_t> anchors_;
-};
+using Raw = YamlNode;
 
 // Turns raw nodes into values.
 class Builder {
@@ -93,7 +27,7 @@ class Builder {
       throw ConfigError(fmt::format("{}: more than {} values once aliases are expanded", file_, kMostNodes));
     const Raw& raw = target(index);
     Node node = raw.shape == Raw::Shape::kScalar ? scalar(raw) : raw.shape == Raw::Shape::kList ? list(raw) : map(raw);
-    node.set_position({file_, raw.line, raw.column});
+    node.set_position({file_, raw.mark.line, raw.mark.column});
     return node;
   }
 
@@ -103,11 +37,11 @@ class Builder {
   const Raw& target(std::size_t index) const {
     return nodes_[nodes_[index].shape == Raw::Shape::kAlias ? nodes_[index].target : index];
   }
-  std::string where(const Raw& raw) const { return fmt::format("{}:{}:{}: ", file_, raw.line, raw.column); }
+  std::string where(const Raw& raw) const { return fmt::format("{}:{}:{}: ", file_, raw.mark.line, raw.mark.column); }
   [[noreturn]] void fail(const Raw& raw, const std::string& what) const { throw ConfigError(where(raw) + what); }
 
   ScalarType type_of(const Raw& raw) const {
-    if (raw.tag == "?" || raw.tag.empty()) return loaded_type(raw.text);
+    if (raw.tag == "?") return loaded_type(raw.text);
     if (raw.tag == "!") return ScalarType::kString;
     if (!raw.tag.starts_with(kTagPrefix)) fail(raw, fmt::format("the tag '{}' is not supported", raw.tag));
     const std::string_view name = std::string_view(raw.tag).substr(kTagPrefix.size());
@@ -127,7 +61,7 @@ class Builder {
   }
 
   void check_tag(const Raw& raw, std::string_view name) const {
-    if (raw.tag != "?" && raw.tag != "!" && !raw.tag.empty() && raw.tag != std::string(kTagPrefix) + std::string(name))
+    if (raw.tag != "?" && raw.tag != std::string(kTagPrefix) + std::string(name))
       fail(raw, fmt::format("the tag '{}' is not supported here", raw.tag));
   }
 
@@ -148,7 +82,7 @@ class Builder {
       if (key_node.is_null()) fail(name, "null cannot be a key; quote it if it is meant as text");
       Node item = build(value);
       // A scalar's place is where its value stands; an empty value stands at its key.
-      if (item.is_null() && nodes_[value].text.empty()) item.set_position({file_, name.line, name.column});
+      if (nodes_[value].empty) item.set_position({file_, name.mark.line, name.mark.column});
       node.set_typed(key_node.kind(), key_text(key_node), std::move(item));
     }
     return node;
@@ -213,23 +147,12 @@ void check_characters(std::string_view text, const std::string& file) {
 
 Node parse_yaml(std::string_view text, const std::string& file_name, std::vector<std::string>* warnings) {
   check_characters(text, file_name);
-  Collector collector(file_name);
-  try {
-    std::istringstream stream{std::string(text)};
-    YAML::Parser parser(stream);
-    parser.HandleNextDocument(collector);
-    Collector rest(file_name);
-    if (parser.HandleNextDocument(rest) && !rest.nodes.empty())
-      throw ConfigError(fmt::format("{}:{}:{}: a second YAML document starts here; a config file holds one", file_name,
-                                    rest.nodes[0].line, rest.nodes[0].column));
-  } catch (const YAML::Exception& e) {
-    throw ConfigError(fmt::format("{}:{}:{}: {}", file_name, e.mark.line + 1, e.mark.column + 1, e.msg));
-  }
+  const std::vector<YamlNode> nodes = parse_yaml_nodes(text, file_name);
   Node node;
-  if (collector.nodes.empty())
+  if (nodes.empty())
     node.set_position({file_name, 1, 1});
   else
-    node = Builder(collector.nodes, file_name, warnings).build(0);
+    node = Builder(nodes, file_name, warnings).build(0);
   return node;
 }
 

@@ -117,4 +117,6 @@ StreamOptions stream_options(const Node& stream) {
   return options;
 }
 
+Stream build_stream(const Node& stream) { return load_stream(stream_options(stream)); }
+
 }  // namespace mneme::data

@@ -12,4 +12,7 @@ namespace mneme::data {
 /// Throws ConfigError with file, line and the nearest key for unknown keys, wrong types and missing values.
 StreamOptions stream_options(const config::Node& stream);
 
+/// The stream of the resolved `stream` group, of whatever kind. Throws ConfigError and DataError.
+Stream build_stream(const config::Node& stream);
+
 }  // namespace mneme::data

@@ -92,7 +92,8 @@ void write_attempt(const fs::path& run_directory, const Attempt& attempt) {
                                                               {"host", process.host},
                                                               {"started", attempt.started},
                                                               {"log_start", attempt.log_start},
-                                                              {"job", attempt.job}}));
+                                                              {"job", attempt.job},
+                                                              {"requeues", attempt.requeues}}));
 }
 
 std::optional<Attempt> read_attempt(const fs::path& run_directory) {
@@ -105,6 +106,7 @@ std::optional<Attempt> read_attempt(const fs::path& run_directory) {
   attempt.started = member<std::string>(*json, "started", "");
   attempt.log_start = member<std::int64_t>(*json, "log_start", 0);
   attempt.job = member<std::string>(*json, "job", "");
+  attempt.requeues = member(*json, "requeues", 0);
   return attempt;
 }
 

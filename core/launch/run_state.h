@@ -34,6 +34,7 @@ struct Attempt {
   std::string started;         ///< ISO 8601, UTC
   std::int64_t log_start = 0;  ///< where this attempt's lines in run.log begin
   std::string job;             ///< Slurm array task, "1234_7", or ""
+  int requeues = 0;            ///< how often Slurm has taken it up again since a person last asked for it
 };
 
 /// `<id>/exit.json`: how the latest attempt ended, written by whoever waited for its process.

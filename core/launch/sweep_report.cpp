@@ -28,7 +28,9 @@ double estimate(const SweepReport& report) {
   SweepMoment moment;
   double sum = 0;
   std::size_t finished = 0;
-  for (const auto& [entry, run] : report.runs) {
+  for (const auto& line : report.runs) {
+    const RunEntry& entry = line.entry;
+    const RunReport& run = line.report;
     if (entry.state == RunState::kDone && entry.seconds > 0) sum += entry.seconds, ++finished;
     if (entry.state == RunState::kRunning) {
       moment.active.push_back({entry.id, "", entry.seconds, run.progress.value_or(Progress{})});
@@ -42,7 +44,8 @@ double estimate(const SweepReport& report) {
 }
 
 Json to_json(const RunLine& line) {
-  const auto& [entry, report] = line;
+  const RunEntry& entry = line.entry;
+  const RunReport& report = line.report;
   Json json{{"id", entry.id},
             {"overrides", entry.overrides},
             {"status", to_string(entry.state)},
@@ -108,6 +111,33 @@ void print_failure(std::FILE* out, const SweepReport& report, const RunLine& lin
   for (const auto& text : lines) fmt::print(out, "    {}\n", text);
 }
 
+/// When the run was last submitted.
+std::string submitted(const std::vector<Submission>& submissions, const std::string& id) {
+  std::string latest;
+  for (const auto& submission : submissions) {
+    if (std::find(submission.runs.begin(), submission.runs.end(), id) != submission.runs.end()) latest = submission.submitted;
+  }
+  return latest;
+}
+
+/// Lets Slurm speak about the runs that were submitted to it and are not known to have finished.
+void ask_slurm(const SweepDirectory& sweep, SweepReport& report) {
+  const bool open = std::any_of(report.runs.begin(), report.runs.end(),
+                                [](const RunLine& line) { return !is_final(line.report.state); });
+  const auto submissions = read_submissions(sweep.path());
+  if (!open || submissions.empty()) return;
+  const SlurmQueue queue = query_slurm(submissions);
+  report.slurm_error = queue.error;
+  for (auto& line : report.runs) {
+    const auto task = queue.tasks.find(line.entry.id);
+    if (task == queue.tasks.end()) continue;
+    // A later attempt on this machine speaks for itself.
+    if (line.report.attempt && line.report.attempt->job.empty() && line.report.attempt->started > submitted(submissions, line.entry.id)) continue;
+    line.slurm = task->second;
+    apply_task(line.report, task->second, queue.answered);
+  }
+}
+
 }  // namespace
 
 std::size_t SweepReport::count(RunState wanted) const {
@@ -126,14 +156,14 @@ SweepReport inspect_sweep(const SweepDirectory& sweep) {
   SweepReport report;
   report.directory = sweep.path().string();
   report.launcher = lock_holder(sweep.lock_path());
-  for (const auto& entry : sweep.runs()) {
-    RunLine line{entry, inspect_run(sweep.run_path(entry))};
+  for (const auto& entry : sweep.runs()) report.runs.push_back({entry, inspect_run(sweep.run_path(entry)), std::nullopt});
+  ask_slurm(sweep, report);
+  for (auto& line : report.runs) {
     line.entry.state = line.report.state;
     line.entry.reason = line.report.reason;
     line.entry.seconds = attempt_seconds(line.report);
     if (line.report.attempt) line.entry.attempts = line.report.attempt->number;
     ++report.counts[line.entry.state];
-    report.runs.push_back(std::move(line));
   }
   report.eta_seconds = estimate(report);
   return report;
@@ -157,6 +187,9 @@ SweepReport reconcile(SweepDirectory& sweep) {
 std::vector<RunEntry> unfinished_runs(const SweepReport& report, bool with_diverged) {
   std::vector<RunEntry> result;
   for (const auto& line : report.runs) {
+    const bool with_slurm =
+        line.slurm && (line.entry.state == RunState::kQueued || line.entry.state == RunState::kRunning);
+    if (with_slurm) continue;
     if (!is_final(line.entry.state) || (with_diverged && line.entry.state == RunState::kDiverged)) {
       result.push_back(line.entry);
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/launch/run_state.h"
+#include "core/launch/slurm_queue.h"
 #include "core/launch/sweep_directory.h"
 #include "core/launch/view.h"
 
@@ -17,6 +18,7 @@ namespace mneme::launch {
 struct RunLine {
   RunEntry entry;
   RunReport report;
+  std::optional<SlurmTask> slurm;  ///< its latest task, if it was submitted
 };
 
 /// What a sweep is doing, as anybody can see it from its directory.
@@ -25,6 +27,7 @@ struct SweepReport {
   std::optional<ProcessIdentity> launcher;  ///< the live one
   std::vector<RunLine> runs;
   std::map<RunState, std::size_t> counts;
+  std::string slurm_error;  ///< why Slurm could not be asked, "" if it could or need not be
   double eta_seconds = -1;  ///< negative if unknown or nothing goes on
 
   std::size_t count(RunState state) const;
@@ -38,7 +41,8 @@ SweepReport inspect_sweep(const SweepDirectory& sweep);
 /// Brings runs.json up to what the runs' files say; returns the report. For whoever holds the lock.
 SweepReport reconcile(SweepDirectory& sweep);
 
-/// Runs that resume starts: all that are not final, failed ones included; diverged ones only if asked for.
+/// Runs that resume starts: all that are not final, failed ones included, unless Slurm has them; diverged ones only if
+/// asked for.
 std::vector<RunEntry> unfinished_runs(const SweepReport& report, bool with_diverged);
 
 /// The report for machines, one JSON object; and for people, a table.

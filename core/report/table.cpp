@@ -163,9 +163,12 @@ class TableMaker {
     Values missing;
     std::set_difference(seeds_.begin(), seeds_.end(), here.begin(), here.end(), std::back_inserter(missing));
     std::sort(missing.begin(), missing.end(), natural_less);
-    if (!missing.empty())
-      note_row(row,
-               fmt::format("{}seed{} {} missing", where, missing.size() == 1 ? "" : "s", fmt::join(missing, ", ")));
+    if (missing.empty()) return;
+    constexpr std::size_t kShown = 10;
+    const std::size_t count = missing.size();
+    if (count > kShown) missing.resize(kShown);
+    note_row(row, fmt::format("{}seed{} {}{} missing", where, count == 1 ? "" : "s", fmt::join(missing, ", "),
+                              count > kShown ? fmt::format(" and {} more", count - kShown) : ""));
   }
 
   /// A mean over more than seeds must not pass for one over seeds.

@@ -5,9 +5,13 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         data_command(),
                          metrics_command(),
                          plugins_command(),
                          table_command(),
+                         status_command(),
+                         resume_command(),
+                         config_command(),
                          version_command(),
                      },
                      argc, argv);

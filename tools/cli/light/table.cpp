@@ -122,6 +122,7 @@ int run_table(const Arguments& arguments) {
                                      .single = values["single"].as<std::string>()};
   const std::string format = values["format"].as<std::string>();
   const int digits = values["digits"].as<int>();
+  if (digits < 0 || digits > 9) throw UsageError(fmt::format("--digits {}: expected 0 to 9", digits));
   const Results results = report::load_results(directories);
   const report::Table table = report::make_table(results, options);
   const bool for_people = format != "csv" && format != "json";
