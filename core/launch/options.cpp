@@ -2,126 +2,81 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <string_view>
 
-#include "core/base/error.h"
-#include "core/base/suggest.h"
+#include "core/config/section.h"
 
 namespace mneme::launch {
-using Json = nlohmann::json;
 
 namespace {
 
-/// Typed access to the section with messages that name the key.
-class Section {
+/// The section with the group's rules on top: null stands for "not given", numbers have a least value.
+class Reader {
  public:
-  explicit Section(const Json& json) : json_(json) {}
+  explicit Reader(const config::Section& section) : section_(section) {}
 
-  void integer(const char* key, int least, int& value) const {
-    const Json* found = find(key);
-    if (found == nullptr) return;
-    if (!found->is_number_integer()) fail(key, *found, "an integer");
-    const auto number = found->get<std::int64_t>();
-    if (number < least || number > 1'000'000) fail(key, *found, fmt::format("an integer of at least {}", least));
-    value = static_cast<int>(number);
-  }
-
-  void boolean(const char* key, bool& value) const {
-    const Json* found = find(key);
-    if (found == nullptr) return;
-    if (!found->is_boolean()) fail(key, *found, "true or false");
-    value = found->get<bool>();
+  void integer(const char* key, std::int64_t least, int& value) const {
+    const auto found = section_.maybe_int64(key);
+    if (!found) return;
+    if (*found < least || *found > kMost) section_.fail(key, fmt::format("found {}; expected {} or more", *found, least));
+    value = static_cast<int>(*found);
   }
 
   void real(const char* key, double& value) const {
-    const Json* found = find(key);
-    if (found == nullptr) return;
-    if (!found->is_number() || !(found->get<double>() > 0)) fail(key, *found, "a number above 0");
-    value = found->get<double>();
+    const auto found = section_.maybe_real(key);
+    if (!found) return;
+    if (!(*found > 0)) section_.fail(key, fmt::format("found {}; expected a number above 0", *found));
+    value = *found;
   }
 
+  /// Numbers are taken as texts too: time=90, constraint=2.
   void text(const char* key, std::string& value) const {
-    const Json* found = find(key);
-    if (found == nullptr) return;
-    if (found->is_number_integer()) {
-      value = found->dump();
-    } else if (found->is_string()) {
-      value = found->get<std::string>();
-    } else {
-      fail(key, *found, "a text");
-    }
-    if (value.find('\n') != value.npos) fail(key, *found, "a text of one line");
-  }
-
-  void choice(const char* key, const std::vector<std::string>& known, std::string& value) const {
-    text(key, value);
-    if (std::find(known.begin(), known.end(), value) == known.end()) {
-      throw ConfigError(fmt::format("launcher.{}: unknown value '{}'{}", key, value, hint(value, known)));
-    }
-  }
-
-  void lines(const char* key, std::vector<std::string>& value) const {
-    const Json* found = find(key);
-    if (found == nullptr) return;
-    if (!found->is_array()) fail(key, *found, "a list of texts");
-    value.clear();
-    for (const auto& item : *found) {
-      if (!item.is_string()) fail(key, item, "a list of texts");
-      value.push_back(item.get<std::string>());
-    }
+    if (section_.is_null(key)) return;
+    const config::Node& node = section_.node(key);
+    value = node.is_int() ? node.int_digits() : section_.text(key);
+    if (value.find('\n') != value.npos) section_.fail(key, "expected a text of one line");
   }
 
   void bytes(const char* key, std::int64_t& value) const {
-    const Json* found = find(key);
-    if (found == nullptr) return;
-    if (!found->is_string() && !found->is_number()) fail(key, *found, "a size such as 8G");
-    value = parse_bytes(found->is_string() ? found->get<std::string>() : found->dump(), fmt::format("launcher.{}", key));
+    if (section_.is_null(key)) return;
+    const config::Node& node = section_.node(key);
+    const std::string found = node.is_int() ? node.int_digits() : section_.text(key);
+    const auto size = parse_bytes(found);
+    if (!size) section_.fail(key, fmt::format("found '{}'; expected a size such as 8G or 512M", found));
+    value = *size;
   }
 
   /// A count, a list of device ids, or "all".
   void gpus(LauncherOptions& options) const {
-    const Json* found = find("gpus");
-    if (found == nullptr) return;
-    const std::string expected = "a number of devices, a list of device ids, or all";
-    options.gpus.clear();
-    if (found->is_number_integer() && found->get<std::int64_t>() >= 0 && found->get<std::int64_t>() <= 1024) {
-      for (int i = 0; i < found->get<int>(); ++i) options.gpus.push_back(std::to_string(i));
-    } else if (found->is_array()) {
-      for (const auto& item : *found) {
-        if (!item.is_number_integer() && !item.is_string()) fail("gpus", item, expected);
-        options.gpus.push_back(item.is_string() ? item.get<std::string>() : item.dump());
+    if (section_.is_null("gpus")) return;
+    const config::Node& node = section_.node("gpus");
+    if (node.is_int() && node.as_int() >= 0 && node.as_int() <= kMostGpus) {
+      for (std::int64_t i = 0; i < node.as_int(); ++i) options.gpus.push_back(std::to_string(i));
+    } else if (node.is_list()) {
+      for (const config::Node& item : node.items()) {
+        if (!item.is_int() && !item.is_string()) fail_gpus(node);
+        options.gpus.push_back(item.is_int() ? item.int_digits() : item.as_string());
       }
-    } else if (found->is_string() && found->get<std::string>() == "all") {
+    } else if (node.is_string() && node.as_string() == "all") {
       options.all_gpus = true;
     } else {
-      fail("gpus", *found, expected);
+      fail_gpus(node);
     }
   }
 
  private:
-  const Json* find(const char* key) const {
-    const auto it = json_.find(key);
-    return it == json_.end() || it->is_null() ? nullptr : &*it;
+  static constexpr std::int64_t kMost = 1'000'000, kMostGpus = 1024;
+
+  [[noreturn]] void fail_gpus(const config::Node& node) const {
+    section_.fail("gpus", fmt::format("found {}; expected a number of devices, a list of device ids, or all",
+                                      config::describe(node)));
   }
 
-  [[noreturn]] static void fail(const char* key, const Json& found, const std::string& expected) {
-    throw ConfigError(fmt::format("launcher.{}: found {}; expected {}", key, found.dump(), expected));
-  }
-
-  const Json& json_;
+  const config::Section& section_;
 };
-
-void check_keys(const Json& section) {
-  std::vector<std::string> known;
-  for (const auto& spec : launcher_params()) known.push_back(spec.key);
-  for (const auto& [key, value] : section.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      throw ConfigError(fmt::format("launcher.{}: nothing reads this key{}", key, hint(key, known)));
-    }
-  }
-}
 
 }  // namespace
 
@@ -149,20 +104,17 @@ const ParamSpecs& launcher_params() {
   return specs;
 }
 
-LauncherOptions read_launcher_options(const Json& section) {
+LauncherOptions read_launcher_options(const config::Node& node) {
   LauncherOptions options;
-  if (section.is_null()) return options;
-  if (section.is_string()) return read_launcher_options(Json{{"name", section}});
-  if (!section.is_object()) throw ConfigError(fmt::format("launcher: found {}; expected a mapping", section.dump()));
-  check_keys(section);
-  const Section read(section);
-  read.choice("name", {"local", "slurm"}, options.name);
+  const config::Section section(node, "launcher");
+  const Reader read(section);
+  options.name = section.choice("name", {"local", "slurm"}, "local");
   read.integer("jobs", 1, options.jobs);
   read.integer("threads", 1, options.threads);
   read.gpus(options);
   read.integer("runs_per_gpu", 1, options.runs_per_gpu);
   read.bytes("memory", options.memory);
-  read.boolean("pin", options.pin);
+  options.pin = section.flag("pin", options.pin);
   read.real("stop_seconds", options.stop_seconds);
   SlurmOptions& slurm = options.slurm;
   read.text("partition", slurm.partition);
@@ -170,32 +122,27 @@ LauncherOptions read_launcher_options(const Json& section) {
   read.text("qos", slurm.qos);
   read.text("constraint", slurm.constraint);
   read.text("time", slurm.time);
-  read.lines("setup", slurm.setup);
-  read.lines("sbatch", slurm.sbatch);
+  slurm.setup = section.texts("setup", slurm.setup);
+  slurm.sbatch = section.texts("sbatch", slurm.sbatch);
   read.integer("requeues", 0, slurm.requeues);
   read.integer("warning_seconds", 1, slurm.warning_seconds);
-  read.choice("warning_signal", {"USR1", "USR2"}, slurm.warning_signal);
+  slurm.warning_signal = section.choice("warning_signal", {"USR1", "USR2"}, slurm.warning_signal);
+  section.finish();
   return options;
 }
 
-std::int64_t parse_bytes(const std::string& text, const std::string& key) {
-  std::size_t used = 0;
+std::optional<std::int64_t> parse_bytes(const std::string& text) {
   double number = -1;
-  try {
-    number = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  std::string unit = text.substr(used);
-  unit.erase(0, unit.find_first_not_of(' ') == unit.npos ? unit.size() : unit.find_first_not_of(' '));
-  const std::string letters = "KMGT";
-  const auto power = unit.empty() || unit == "B" ? std::string::npos : letters.find(static_cast<char>(std::toupper(unit[0])));
-  const std::string rest = unit.empty() ? "" : unit.substr(1);
-  const bool known = unit.empty() || unit == "B" || (power != letters.npos && (rest.empty() || rest == "B" || rest == "iB"));
-  if (used == 0 || !known || !std::isfinite(number) || number < 0) {
-    throw ConfigError(fmt::format("{}: found '{}'; expected a size such as 8G or 512M", key, text));
-  }
-  return static_cast<std::int64_t>(number * (power == letters.npos ? 1.0 : std::pow(1024.0, static_cast<double>(power + 1))));
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || !std::isfinite(number) || number < 0) return std::nullopt;
+  std::string unit(end, text.data() + text.size());
+  unit.erase(0, std::min(unit.find_first_not_of(' '), unit.size()));
+  if (unit.empty() || unit == "B") return static_cast<std::int64_t>(number);
+  constexpr std::string_view kUnits = "KMGT";
+  const auto power = kUnits.find(static_cast<char>(std::toupper(static_cast<unsigned char>(unit[0]))));
+  const std::string rest = unit.substr(1);
+  if (power == kUnits.npos || !(rest.empty() || rest == "B" || rest == "iB")) return std::nullopt;
+  return static_cast<std::int64_t>(number * std::pow(1024.0, static_cast<double>(power + 1)));
 }
 
 std::string format_bytes(std::int64_t bytes) {

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/param_spec.h"
+#include "core/config/node.h"
 
 namespace mneme::launch {
 
@@ -38,12 +39,12 @@ struct LauncherOptions {
 /// The keys of the group `launcher`, for checking, help and documentation.
 const ParamSpecs& launcher_params();
 
-/// Reads the resolved `launcher` section. Throws ConfigError for an unknown key (with the nearest known one), a value of
-/// the wrong type or out of range. A null section gives the defaults.
-LauncherOptions read_launcher_options(const nlohmann::json& section);
+/// Reads the resolved `launcher` section. Throws ConfigError, with the position, for an unknown key (with the nearest known
+/// one) and a value of the wrong type or out of range. A null section gives the defaults.
+LauncherOptions read_launcher_options(const config::Node& section);
 
-/// Bytes of "8G", "512M", "2.5GiB" or a plain number; units are powers of 1024. Throws ConfigError naming the key.
-std::int64_t parse_bytes(const std::string& text, const std::string& key);
+/// Bytes of "8G", "512M", "2.5GiB" or a plain number, units being powers of 1024; nothing if it is no size.
+std::optional<std::int64_t> parse_bytes(const std::string& text);
 /// "1.5 GiB", "12 MiB".
 std::string format_bytes(std::int64_t bytes);
 

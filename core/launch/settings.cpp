@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/config/json.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -50,6 +51,8 @@ Json to_section(const LauncherOptions& options) {
 
 }  // namespace
 
+RunnerMissing::~RunnerMissing() = default;
+
 std::string to_json(const Settings& settings) {
   Json plugins = Json::array();
   for (const auto& path : settings.plugin_paths) plugins.push_back(path.string());
@@ -70,7 +73,7 @@ Settings read_settings(const std::string& text, const fs::path& file) {
     settings.file = json.at("file").get<std::string>();
     settings.working_directory = json.at("working_directory").get<std::string>();
     for (const auto& path : json.at("plugin_paths")) settings.plugin_paths.emplace_back(path.get<std::string>());
-    settings.launcher = read_launcher_options(json.at("launcher"));
+    settings.launcher = read_launcher_options(config::parse_json(json.at("launcher").dump(), file.string()));
     settings.launcher.stop_on_error = json.at("stop_on_error").get<bool>();
   } catch (const nlohmann::json::exception& e) {
     throw Error(fmt::format("{}: is not what mneme writes: {}", file.string(), e.what()));
@@ -83,7 +86,7 @@ Runner make_runner(const Settings& settings) {
   const char* own = std::getenv("MNEME_RUNNER");
   runner.program = own != nullptr && *own != 0 ? fs::absolute(own) : program_directory() / "mneme-run";
   if (::access(runner.program.c_str(), X_OK) != 0) {
-    throw Error(fmt::format("{}: the program that does the runs is not there or cannot be executed; build the target "
+    throw RunnerMissing(fmt::format("{}: the program that does the runs is not there or cannot be executed; build the target "
                             "mneme-run, or name another one by MNEME_RUNNER",
                             runner.program.string()));
   }

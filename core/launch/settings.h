@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "core/launch/run_process.h"
+#include "core/base/error.h"
 #include "core/launch/options.h"
+#include "core/launch/run_process.h"
 
 namespace mneme::launch {
 
@@ -22,8 +23,15 @@ std::string to_json(const Settings& settings);
 /// Throws Error naming the file if the text is not what to_json() writes.
 Settings read_settings(const std::string& json, const std::filesystem::path& file);
 
+/// The full program is not there: a build without LibTorch.
+class RunnerMissing final : public Error {
+ public:
+  using Error::Error;
+  ~RunnerMissing() override;
+};
+
 /// The full program beside this one (or $MNEME_RUNNER), with the settings' working directory and plugin paths.
-/// Throws Error if the program or the working directory is not there.
+/// Throws RunnerMissing if the program is not there, Error if the working directory is not.
 Runner make_runner(const Settings& settings);
 
 }  // namespace mneme::launch

@@ -5,7 +5,7 @@
 #include <cctype>
 
 #include "core/base/hash.h"
-#include "core/launch/sweep_report.h"
+#include "core/config/override.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -46,8 +46,8 @@ std::string slurm_script(const Settings& settings, const SlurmScript& script) {
   for (const auto& line : slurm.sbatch) option(line);
   text += "set -e\n";
   for (const auto& line : slurm.setup) text += line + "\n";
-  text += fmt::format("exec {} resume {} --slurm-task {}\n", shell_quoted(script.program.string()),
-                      shell_quoted(sweep.string()), script.token);
+  text += fmt::format("exec {} resume {} --slurm-task {}\n", config::shell_quoted(script.program.string()),
+                      config::shell_quoted(sweep.string()), script.token);
   return text;
 }
 

@@ -59,14 +59,16 @@ void make_directories(const fs::path& path) {
   if (error) throw Error(fmt::format("{}: cannot be created: {}", path.string(), error.message()));
 }
 
-void write_run(const fs::path& directory, const RunFiles& run) {
+/// \param target where the sweep will lie once it is published
+void write_run(const fs::path& directory, const fs::path& target, const RunFiles& run) {
   const fs::path home = directory / run.id;
+  const auto write = [&](const std::string& name, const std::string& content) {
+    make_directories((home / name).parent_path());
+    write_file_atomically(home / name, content);
+  };
   make_directories(home);
-  for (const auto& [name, content] : run.files) {
-    const fs::path file = home / name;
-    if (file.parent_path() != home) make_directories(file.parent_path());
-    write_file_atomically(file, content);
-  }
+  for (const auto& [name, content] : run.files) write(name, content);
+  for (const auto& [name, content_at] : run.placed_files) write(name, content_at(target / run.id));
 }
 
 void check_ids(const SweepFiles& sweep) {
@@ -80,12 +82,12 @@ void check_ids(const SweepFiles& sweep) {
 }
 
 /// Writes a whole sweep below an existing directory; runs.json last, which makes it a sweep.
-void write_sweep(const fs::path& directory, const SweepFiles& sweep) {
+void write_sweep(const fs::path& directory, const fs::path& target, const SweepFiles& sweep) {
   write_file_atomically(directory / "sweep.yaml", sweep.sweep_yaml);
   write_file_atomically(directory / ".mneme" / "settings.json", sweep.settings_json);
   std::vector<RunEntry> entries;
   for (const auto& run : sweep.runs) {
-    write_run(directory, run);
+    write_run(directory, target, run);
     RunEntry entry;
     entry.id = run.id;
     entry.index = entries.size();
@@ -202,7 +204,7 @@ SweepDirectory SweepDirectory::create(const fs::path& directory, const SweepFile
     Staging staging(target.parent_path());
     make_directories(staging.path() / ".mneme");
     result.lock_.emplace(staging.path() / ".mneme" / "lock");  // held from before the sweep can be seen
-    write_sweep(staging.path(), sweep);
+    write_sweep(staging.path(), target, sweep);
     if (!publish(staging.path(), target)) throw_not_empty(directory);
     staging.release();
   }
@@ -217,7 +219,7 @@ void SweepDirectory::fill_in_place(const fs::path& target, const SweepFiles& swe
   }
   try {
     lock_.emplace(target / ".mneme" / "lock");
-    write_sweep(target, sweep);
+    write_sweep(target, target, sweep);
   } catch (...) {
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(target, ignored)) fs::remove_all(entry.path(), ignored);
@@ -276,7 +278,7 @@ std::size_t SweepDirectory::extend(const SweepFiles& sweep) {
   std::vector<RunEntry> entries = runs_;
   for (const auto& run : sweep.runs) {
     if (known.contains(run.id)) continue;
-    write_run(path_, run);
+    write_run(path_, fs::absolute(path_).lexically_normal(), run);
     RunEntry entry;
     entry.id = run.id;
     entry.index = entries.size();

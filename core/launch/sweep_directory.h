@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@ struct RunFiles {
   std::string id;                       ///< 12 hex digits, the directory's name
   std::vector<std::string> overrides;   ///< "strategy=ewc", in order
   std::map<std::string, std::string> files;  ///< path below the run's directory to content: ".hydra/config.yaml", …
+  /// The same for files whose content names the run's directory, which is given to them as an absolute path.
+  std::map<std::string, std::function<std::string(const std::filesystem::path&)>> placed_files;
 };
 
 /// A sweep as it is composed.

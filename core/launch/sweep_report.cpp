@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/progress.h"
+#include "core/config/override.h"
 
 namespace mneme::launch {
 using Json = nlohmann::ordered_json;
@@ -226,7 +227,7 @@ void print_status(std::FILE* out, const SweepReport& report) {
     if (!entry.reason.empty()) fmt::print(out, "      {}\n", entry.reason);
   }
   if (report.state() == "interrupted" || (report.state() == "finished" && has_unfinished(report))) {
-    fmt::print(out, "go on with: mneme resume {}\n", shell_quoted(report.directory));
+    fmt::print(out, "go on with: mneme resume {}\n", config::shell_quoted(report.directory));
   }
 }
 
@@ -238,19 +239,8 @@ void print_summary(std::FILE* out, const SweepReport& report, double seconds) {
     ++problems;
     if (shown < kShownFailures) print_failure(out, report, line), ++shown;
   }
-  if (shown < problems) fmt::print(out, "\n… and {} more; 'mneme status {}' lists them\n", problems - shown, shell_quoted(report.directory));
-  if (has_unfinished(report)) fmt::print(out, "\ngo on with: mneme resume {}\n", shell_quoted(report.directory));
-}
-
-std::string shell_quoted(const std::string& text) {
-  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::string_view("/._-+=:@,").find(static_cast<char>(c)) != std::string_view::npos; };
-  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
-  std::string result = "'";
-  for (const char c : text) {
-    if (c == '\'') result += "'\\''";
-    else result += c;
-  }
-  return result + "'";
+  if (shown < problems) fmt::print(out, "\n… and {} more; 'mneme status {}' lists them\n", problems - shown, config::shell_quoted(report.directory));
+  if (has_unfinished(report)) fmt::print(out, "\ngo on with: mneme resume {}\n", config::shell_quoted(report.directory));
 }
 
 }  // namespace mneme::launch

@@ -53,7 +53,4 @@ void print_status(std::FILE* out, const SweepReport& report);
 /// on.
 void print_summary(std::FILE* out, const SweepReport& report, double seconds);
 
-/// The path as a shell takes it back.
-std::string shell_quoted(const std::string& text);
-
 }  // namespace mneme::launch

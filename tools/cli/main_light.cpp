@@ -5,6 +5,8 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         run_command(),
+                         plan_command(),
                          data_command(),
                          metrics_command(),
                          plugins_command(),

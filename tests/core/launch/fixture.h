@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/file.h"
+#include "core/config/json.h"
 #include "core/launch/local.h"
 #include "core/launch/sweep_directory.h"
 #include "core/launch/sweep_report.h"
@@ -97,6 +98,11 @@ inline LaunchResult launch_fake(SweepDirectory& sweep, const std::vector<RunEntr
   }
   if (output != nullptr) *output = out.text();
   return result;
+}
+
+/// A launcher section as a config file would hold it.
+inline LauncherOptions options_of(const nlohmann::json& section) {
+  return read_launcher_options(config::parse_json(section.dump(), "test.yaml"));
 }
 
 inline std::vector<RunState> states(const SweepDirectory& sweep) {

@@ -23,14 +23,14 @@ Machine machine_of(int cores, std::vector<std::string> gpus = {}) {
 
 std::pair<std::size_t, int> shape(const Json& section, int cores, std::size_t runs, std::string* warning = nullptr) {
   std::vector<std::string> warnings;
-  const auto slots = make_slots(read_launcher_options(section), machine_of(cores), runs, warnings);
+  const auto slots = make_slots(options_of(section), machine_of(cores), runs, warnings);
   if (warning != nullptr) *warning = warnings.empty() ? "" : warnings[0];
   return {slots.size(), slots[0].threads};
 }
 }  // namespace
 
 TEST_CASE("the launcher section is read by type", "[options]") {
-  const auto options = read_launcher_options(
+  const auto options = options_of(
       {{"name", "slurm"}, {"jobs", 4}, {"memory", "1.5G"}, {"time", "1:00:00"}, {"setup", {"module load x"}}, {"gpus", {2, 3}}});
   CHECK(options.name == "slurm");
   CHECK(options.jobs == 4);
@@ -38,31 +38,41 @@ TEST_CASE("the launcher section is read by type", "[options]") {
   CHECK(options.slurm.time == "1:00:00");
   CHECK(options.slurm.setup == std::vector<std::string>{"module load x"});
   CHECK(options.gpus == std::vector<std::string>{"2", "3"});
-  CHECK(read_launcher_options(nullptr).name == "local");
-  CHECK(read_launcher_options("slurm").name == "slurm");
-  CHECK(read_launcher_options({{"gpus", "all"}}).all_gpus);
+  CHECK(options_of(nullptr).name == "local");
+  CHECK(options_of({{"gpus", "all"}}).all_gpus);
 }
 
 TEST_CASE("wrong launcher settings are refused by name", "[options]") {
-  const auto message = [](const Json& section) { return message_of([&] { read_launcher_options(section); }); };
-  CHECK(message({{"job", 4}}) == "launcher.job: nothing reads this key; did you mean 'jobs'?");
-  CHECK(message({{"jobs", 0}}) == "launcher.jobs: found 0; expected an integer of at least 1");
-  CHECK(message({{"jobs", "x"}}) == "launcher.jobs: found \"x\"; expected an integer");
-  CHECK(message({{"name", "sclurm"}}) == "launcher.name: unknown value 'sclurm'; did you mean 'slurm'?");
-  CHECK(message({{"memory", "8Q"}}) == "launcher.memory: found '8Q'; expected a size such as 8G or 512M");
-  CHECK(message({{"setup", "x"}}) == "launcher.setup: found \"x\"; expected a list of texts");
-  CHECK(message({{"partition", "a\nb"}}) == "launcher.partition: found \"a\\nb\"; expected a text of one line");
-  CHECK(message(Json::array()) == "launcher: found []; expected a mapping");
-  CHECK(contains(message({{"gpus", -1}}), "a number of devices, a list of device ids, or all"));
+  const auto message = [](const Json& section) { return message_of([&] { options_of(section); }); };
+  CHECK(message({{"job", 4}}) == "test.yaml: launcher.job: nothing reads this key; did you mean 'jobs'?");
+  CHECK(message({{"jobs", 0}}) == "test.yaml: launcher.jobs: found 0; expected 1 or more");
+  CHECK(contains(message({{"jobs", "x"}}), "test.yaml: launcher.jobs: expected"));
+  CHECK(contains(message({{"name", "sclurm"}}), "launcher.name: expected one of local, slurm, found 'sclurm'; did you mean 'slurm'?"));
+  CHECK(message({{"memory", "8Q"}}) == "test.yaml: launcher.memory: found '8Q'; expected a size such as 8G or 512M");
+  CHECK(contains(message({{"setup", "x"}}), "launcher.setup: expected a list"));
+  CHECK(message({{"partition", "a\nb"}}) == "test.yaml: launcher.partition: expected a text of one line");
+  CHECK(message({{"stop_seconds", 0}}) == "test.yaml: launcher.stop_seconds: found 0; expected a number above 0");
+  CHECK(contains(message(Json::array()), "launcher: expected a map, found list"));
+  CHECK(contains(message({{"gpus", -1}}), "found -1; expected a number of devices, a list of device ids, or all"));
+}
+
+TEST_CASE("the documented settings are those that are read", "[options]") {
+  Json all;
+  for (const auto& spec : launcher_params()) all[spec.key] = nullptr;
+  for (const char* key : {"name", "pin", "setup", "sbatch", "warning_signal"}) all.erase(key);
+  const auto options = options_of(all);
+  CHECK(options.slurm.requeues == 3);
 }
 
 TEST_CASE("sizes are read and written", "[options]") {
-  CHECK(parse_bytes("512", "k") == 512);
-  CHECK(parse_bytes("2KB", "k") == 2048);
-  CHECK(parse_bytes("1 GiB", "k") == std::int64_t{1} << 30);
-  CHECK_THROWS_AS(parse_bytes("-1G", "k"), ConfigError);
-  CHECK_THROWS_AS(parse_bytes("", "k"), ConfigError);
+  CHECK(parse_bytes("512") == 512);
+  CHECK(parse_bytes("2KB") == 2048);
+  CHECK(parse_bytes("1 GiB") == std::int64_t{1} << 30);
+  CHECK(parse_bytes("1.5m") == 3 << 19);
+  for (const char* wrong : {"-1G", "", "G", "8Q", "8 G B", "nan"}) CHECK_FALSE(parse_bytes(wrong));
   CHECK(format_bytes(std::int64_t{3} << 29) == "1.5 GiB");
+  CHECK(format_bytes(5 << 20) == "5 MiB");
+  CHECK(format_bytes(2048) == "2 KiB");
 }
 
 TEST_CASE("slots share the cores out", "[slots]") {
@@ -85,7 +95,7 @@ TEST_CASE("slots share the cores out", "[slots]") {
 TEST_CASE("GPUs are dealt out in turn", "[slots]") {
   std::vector<std::string> warnings;
   const auto slots =
-      make_slots(read_launcher_options({{"gpus", 2}, {"runs_per_gpu", 2}}), machine_of(16, {"0", "1"}), 100, warnings);
+      make_slots(options_of({{"gpus", 2}, {"runs_per_gpu", 2}}), machine_of(16, {"0", "1"}), 100, warnings);
   REQUIRE(slots.size() == 4);
   CHECK(slots[0].threads == 4);
   CHECK(slots[0].gpu == "0");
@@ -94,9 +104,9 @@ TEST_CASE("GPUs are dealt out in turn", "[slots]") {
   const auto environment = slot_environment(slots[1]);
   CHECK(std::find(environment.begin(), environment.end(),
                   std::pair<std::string, std::string>{"CUDA_VISIBLE_DEVICES", "1"}) != environment.end());
-  CHECK(message_of([&] { make_slots(read_launcher_options({{"gpus", 3}}), machine_of(16, {"0", "1"}), 1, warnings); }) ==
+  CHECK(message_of([&] { make_slots(options_of({{"gpus", 3}}), machine_of(16, {"0", "1"}), 1, warnings); }) ==
         "launcher.gpus: 3 asked for, but this machine shows 2");
-  CHECK(contains(message_of([&] { make_slots(read_launcher_options({{"gpus", {7}}}), machine_of(16, {"0"}), 1, warnings); }),
+  CHECK(contains(message_of([&] { make_slots(options_of({{"gpus", {7}}}), machine_of(16, {"0"}), 1, warnings); }),
                  "device 7 asked for"));
 }
 
@@ -116,7 +126,7 @@ TEST_CASE("two launchers do not pin runs to the same cores", "[slots]") {
   CHECK(may_pin({}, machine, slots));
   busy.load = 2.5;
   CHECK_FALSE(may_pin({}, busy, slots));
-  CHECK_FALSE(may_pin(read_launcher_options({{"pin", false}}), machine, slots));
+  CHECK_FALSE(may_pin(options_of({{"pin", false}}), machine, slots));
   CHECK_FALSE(may_pin({}, machine, {slots[0]}));
   pin_slots(slots, machine, first);
   CHECK(slots[2].cpus == std::vector<int>{2, 6});
@@ -147,7 +157,7 @@ TEST_CASE("settings survive writing and reading", "[settings]") {
   settings.file = "a b.yaml";
   settings.working_directory = "/tmp";
   settings.plugin_paths = {"/p/q"};
-  settings.launcher = read_launcher_options({{"jobs", 3}, {"time", "5"}, {"memory", "1G"}, {"gpus", {"GPU-x"}}});
+  settings.launcher = options_of({{"jobs", 3}, {"time", "5"}, {"memory", "1G"}, {"gpus", {"GPU-x"}}});
   settings.launcher.stop_on_error = true;
   const Settings back = read_settings(to_json(settings), "settings.json");
   CHECK(to_json(back) == to_json(settings));

@@ -103,9 +103,3 @@ TEST_CASE("a terminal shows one line per active run, redrawn in place", "[view]"
   CHECK(contains(text, "1 of 3 done, 1 running, 1 waiting"));
   CHECK(contains(text, "\033[2A\r\033[J"));
 }
-
-TEST_CASE("paths are quoted for the shell", "[report]") {
-  CHECK(shell_quoted("results/a-1_b.c") == "results/a-1_b.c");
-  CHECK(shell_quoted("it's") == "'it'\\''s'");
-  CHECK(shell_quoted("") == "''");
-}

@@ -75,7 +75,7 @@ struct SlurmSweep {
     settings.experiment = "test";
     settings.working_directory = fs::temp_directory_path();
     launcher["name"] = "slurm";
-    settings.launcher = read_launcher_options(launcher);
+    settings.launcher = options_of(launcher);
     return settings;
   }
 

@@ -32,7 +32,7 @@ TEST_CASE("the batch script says what the config says", "[slurm]") {
   Settings settings;
   settings.experiment = "my table";
   settings.working_directory = "/work dir";
-  settings.launcher = read_launcher_options({{"name", "slurm"},
+  settings.launcher = options_of({{"name", "slurm"},
                                              {"jobs", 8},
                                              {"threads", 4},
                                              {"gpus", 1},

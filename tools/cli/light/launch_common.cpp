@@ -1,6 +1,7 @@
 #include "tools/cli/light/launch_common.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <boost/program_options.hpp>
 #include <chrono>
@@ -10,10 +11,12 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/suggest.h"
+#include "core/config/override.h"
 #include "core/launch/local.h"
 #include "core/launch/slots.h"
 #include "core/launch/slurm.h"
 #include "core/launch/validate.h"
+#include "tools/cli/search_path.h"
 
 namespace mneme::cli {
 namespace fs = std::filesystem;
@@ -106,9 +109,6 @@ void check_choice(const char* option, const std::optional<std::string>& value, c
   throw UsageError(fmt::format("--{}: unknown value '{}'{}", option, *value, hint(*value, known)));
 }
 
-/// The path of this program, for the tasks that Slurm starts later.
-fs::path this_program() { return fs::read_symlink("/proc/self/exe"); }
-
 launch::LaunchResult launch_runs(launch::SweepDirectory& sweep, const launch::Settings& settings,
                                  const std::vector<launch::RunEntry>& runs, bool submit_only) {
   launch::SweepView view;
@@ -164,6 +164,29 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
   return result;
 }
 
+launch::ComposedSweep compose(const LaunchArguments& arguments) {
+  if (arguments.positional.empty()) throw UsageError("expected an experiment file, for instance experiments/quickstart.yaml");
+  config::Request request;
+  request.file = arguments.positional[0];
+  request.overrides.assign(arguments.positional.begin() + 1, arguments.positional.end());
+  request.multirun = arguments.multirun;
+  for (const auto& directory : arguments.search_path) request.search_path.push_back({directory, ""});
+  const auto standard = config_search_path(fmt::format("{}", fmt::join(arguments.plugin_paths, ":")));
+  request.search_path.insert(request.search_path.end(), standard.begin(), standard.end());
+  auto sweep = launch::compose_sweep(std::move(request), arguments.launcher.value_or(""));
+  for (const auto& warning : sweep.plan.warnings) fmt::print(stderr, "warning: {}\n", warning);
+  apply_arguments(arguments, sweep.settings);
+  return sweep;
+}
+
+std::string validate(const launch::ComposedSweep& sweep) {
+  std::vector<std::pair<std::string, std::string>> configs;
+  for (const auto& run : sweep.plan.runs) configs.emplace_back(run.id, config::dump_json(run.resolved));
+  return launch::validate_runs(launch::make_runner(sweep.settings), configs);
+}
+
+fs::path this_program() { return fs::read_symlink("/proc/self/exe"); }
+
 void apply_arguments(const LaunchArguments& arguments, launch::Settings& settings) {
   launch::LauncherOptions& launcher = settings.launcher;
   if (arguments.jobs) launcher.jobs = *arguments.jobs;
@@ -200,7 +223,7 @@ int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& set
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (arguments.json) fmt::print("{}\n", launch::status_json(report));
   if (settings.launcher.name == "slurm" && (arguments.submit_only || result.interrupted)) {
-    fmt::print(stderr, "the Slurm jobs go on; see: mneme status {}\n", launch::shell_quoted(report.directory));
+    fmt::print(stderr, "the Slurm jobs go on; see: mneme status {}\n", config::shell_quoted(report.directory));
     return result.interrupted ? kFailure : kSuccess;
   }
   launch::print_summary(stderr, report, seconds);

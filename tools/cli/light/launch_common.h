@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/launch/compose.h"
 #include "core/launch/settings.h"
 #include "core/launch/sweep_directory.h"
 #include "core/launch/sweep_report.h"
@@ -35,6 +36,16 @@ enum class LaunchCommand { kRun, kPlan, kStatus, kResume };
 
 /// Reads the command line; prints the help and sets `help` if it is asked for. Throws UsageError.
 LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& arguments);
+
+/// Expands the experiment that run and plan are given; prints warnings. Throws UsageError, ConfigError.
+launch::ComposedSweep compose(const LaunchArguments& arguments);
+
+/// Has mneme-run check all runs of the sweep; returns its facts as JSON text. Throws ConfigError with its messages,
+/// launch::RunnerMissing if it is not there.
+std::string validate(const launch::ComposedSweep& sweep);
+
+/// The path of this program, for the tasks that Slurm starts later.
+std::filesystem::path this_program();
 
 /// Puts the command line's launcher options on top of the config's. Throws UsageError for values that are wrong.
 void apply_arguments(const LaunchArguments& arguments, launch::Settings& settings);
