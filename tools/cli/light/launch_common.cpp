@@ -1,7 +1,6 @@
 #include "tools/cli/light/launch_common.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <boost/program_options.hpp>
 #include <chrono>
@@ -16,6 +15,9 @@
 #include "core/launch/slots.h"
 #include "core/launch/slurm.h"
 #include "core/launch/validate.h"
+#include "core/report/format.h"
+#include "core/report/result.h"
+#include "core/report/table.h"
 #include "tools/cli/search_path.h"
 
 namespace mneme::cli {
@@ -120,6 +122,16 @@ launch::LaunchResult launch_runs(launch::SweepDirectory& sweep, const launch::Se
   return launch::watch_slurm(sweep, settings, this_program(), view);
 }
 
+/// The results table of what has finished; a sweep without any result has none.
+void print_table(const fs::path& sweep) {
+  try {
+    const auto table = report::make_table(report::load_results({sweep}), {.single = "strategy=one"});
+    fmt::print("\n{}", report::format_table(table, "text", {}));
+  } catch (const Error& e) {
+    fmt::print(stderr, "no results table: {}\n", e.message());
+  }
+}
+
 bool all_done(const launch::SweepReport& report, const std::vector<launch::RunEntry>& runs) {
   std::set<std::string> ids;
   for (const auto& run : runs) ids.insert(run.id);
@@ -171,7 +183,7 @@ launch::ComposedSweep compose(const LaunchArguments& arguments) {
   request.overrides.assign(arguments.positional.begin() + 1, arguments.positional.end());
   request.multirun = arguments.multirun;
   for (const auto& directory : arguments.search_path) request.search_path.push_back({directory, ""});
-  const auto standard = config_search_path(fmt::format("{}", fmt::join(arguments.plugin_paths, ":")));
+  const auto standard = search_path({arguments.plugin_paths.begin(), arguments.plugin_paths.end()});
   request.search_path.insert(request.search_path.end(), standard.begin(), standard.end());
   auto sweep = launch::compose_sweep(std::move(request), arguments.launcher.value_or(""));
   for (const auto& warning : sweep.plan.warnings) fmt::print(stderr, "warning: {}\n", warning);
@@ -227,6 +239,7 @@ int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& set
     return result.interrupted ? kFailure : kSuccess;
   }
   launch::print_summary(stderr, report, seconds);
+  if (!arguments.json && report.count(RunState::kDone) > 0) print_table(sweep.path());
   return all_done(report, runs) && !result.interrupted ? kSuccess : kFailure;
 }
 
