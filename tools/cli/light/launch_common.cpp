@@ -30,13 +30,16 @@ namespace {
 const char* usage_of(LaunchCommand command) {
   switch (command) {
     case LaunchCommand::kRun:
-      return "usage: mneme run FILE [overrides] [options]\n\nRuns the experiment; a 'sweep:' block or -m makes it a sweep.";
+      return "usage: mneme run FILE [overrides] [options]\n\nRuns the experiment; a 'sweep:' block or -m makes it a "
+             "sweep.";
     case LaunchCommand::kPlan:
-      return "usage: mneme plan FILE [overrides] [options]\n\nShows the runs that 'mneme run' would start; starts nothing.";
+      return "usage: mneme plan FILE [overrides] [options]\n\nShows the runs that 'mneme run' would start; starts "
+             "nothing.";
     case LaunchCommand::kStatus:
       return "usage: mneme status DIR [options]\n\nShows what each run of a sweep is doing.";
     case LaunchCommand::kResume:
-      return "usage: mneme resume DIR [options]\n\nStarts again what is unfinished in a sweep: what was interrupted, failed "
+      return "usage: mneme resume DIR [options]\n\nStarts again what is unfinished in a sweep: what was interrupted, "
+             "failed "
              "or never started.";
   }
   return "";
@@ -76,7 +79,8 @@ po::options_description hidden_options() {
   std::vector<std::string> names;
   for (const auto& entry : known.options()) names.push_back("--" + entry->long_name());
   const std::string near = nearest(option, names);
-  throw UsageError(fmt::format("unknown option '{}'{}", option, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  throw UsageError(
+      fmt::format("unknown option '{}'{}", option, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 po::variables_map parse(LaunchCommand command, const Arguments& arguments) {
@@ -152,7 +156,9 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
     fmt::print("{}\n\n{}", usage_of(command), text.str());
     return result;
   }
-  const auto texts = [&](const char* name) { return value_of<std::vector<std::string>>(values, name).value_or(std::vector<std::string>{}); };
+  const auto texts = [&](const char* name) {
+    return value_of<std::vector<std::string>>(values, name).value_or(std::vector<std::string>{});
+  };
   result.positional = texts("positional");
   result.plugin_paths = texts("plugin-path");
   result.search_path = texts("config-dir");
@@ -168,7 +174,8 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
   result.launcher = value_of<std::string>(values, "launcher");
   result.on_error = value_of<std::string>(values, "on-error");
   result.slurm_task = value_of<std::string>(values, "slurm-task").value_or("");
-  if (result.jobs && *result.jobs < 1) throw UsageError(fmt::format("--jobs: found {}; expected at least 1", *result.jobs));
+  if (result.jobs && *result.jobs < 1)
+    throw UsageError(fmt::format("--jobs: found {}; expected at least 1", *result.jobs));
   check_choice("launcher", result.launcher, {"local", "slurm"});
   check_choice("on-error", result.on_error, {"continue", "stop"});
   if (result.extend && !result.out) throw UsageError("--extend needs --out DIR, the sweep to extend");
@@ -177,7 +184,8 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
 }
 
 launch::ComposedSweep compose(const LaunchArguments& arguments) {
-  if (arguments.positional.empty()) throw UsageError("expected an experiment file, for instance experiments/quickstart.yaml");
+  if (arguments.positional.empty())
+    throw UsageError("expected an experiment file, for instance experiments/quickstart.yaml");
   config::Request request;
   request.file = arguments.positional[0];
   request.overrides.assign(arguments.positional.begin() + 1, arguments.positional.end());
@@ -222,7 +230,8 @@ void settle_threads(launch::Settings& settings, std::size_t runs) {
 void validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
                       const std::vector<launch::RunEntry>& runs) {
   std::vector<std::pair<std::string, std::string>> configs;
-  for (const auto& run : runs) configs.emplace_back(run.id, read_file(sweep.run_path(run) / ".hydra" / "resolved.json"));
+  for (const auto& run : runs)
+    configs.emplace_back(run.id, read_file(sweep.run_path(run) / ".hydra" / "resolved.json"));
   if (!configs.empty()) launch::validate_runs(launch::make_runner(settings), configs);
 }
 
