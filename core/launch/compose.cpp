@@ -29,7 +29,8 @@ std::vector<config::Override> parsed(const std::vector<std::string>& texts) {
 /// The override that chooses the launcher's option in the config, "" if there is nothing to choose.
 std::string launcher_override(const config::Request& request, const std::string& launcher) {
   const auto overrides = parsed(request.overrides);
-  const bool chosen = std::any_of(overrides.begin(), overrides.end(), [](const auto& o) { return o.key == "launcher"; });
+  const bool chosen =
+      std::any_of(overrides.begin(), overrides.end(), [](const auto& o) { return o.key == "launcher"; });
   if (launcher.empty() || chosen) return "";
   config::Composer composer(request);
   const auto known = composer.group_options("launcher");
@@ -106,7 +107,9 @@ RunFiles run_files(const ComposedSweep& sweep, const config::PlannedRun& run, co
   files.files[".hydra/overrides.yaml"] = config::dump_yaml(text_list(run.overrides));
   files.files[".hydra/resolved.json"] = config::dump_json(run.resolved, {.indent = 2}) + "\n";
   HydraFile hydra(sweep, run, composer.compose(parsed(run.overrides)));
-  files.placed_files[".hydra/hydra.yaml"] = [hydra](const fs::path& directory) mutable { return hydra.text(directory); };
+  files.placed_files[".hydra/hydra.yaml"] = [hydra](const fs::path& directory) mutable {
+    return hydra.text(directory);
+  };
   return files;
 }
 

@@ -16,8 +16,8 @@ struct ComposedSweep {
   Settings settings;
 };
 
-/// Expands the request and reads its `launcher` section and on_error. If a launcher is named (local or slurm), the config
-/// group's option of that name is chosen where the experiment has one. Throws ConfigError.
+/// Expands the request and reads its `launcher` section and on_error. If a launcher is named (local or slurm), the
+/// config group's option of that name is chosen where the experiment has one. Throws ConfigError.
 ComposedSweep compose_sweep(config::Request request, const std::string& launcher);
 
 /// Everything that goes to disk: per run `.hydra/{config,overrides,hydra}.yaml` as Hydra writes them and

@@ -15,10 +15,10 @@ struct LaunchResult {
   bool stopped_on_error = false;  ///< runs were left out after a failure
 };
 
-/// Runs processes on this machine, one per run, in slots, until every given run has ended or the user stops it: the first
-/// SIGINT or SIGTERM asks the runs to stop (SIGINT, then SIGTERM, then SIGKILL, as stop_seconds pass), the second kills.
-/// States go to the sweep's directory as they change. A run that fails, crashes or cannot be started never ends the
-/// launch.
+/// Runs processes on this machine, one per run, in slots, until every given run has ended or the user stops it: the
+/// first SIGINT or SIGTERM asks the runs to stop (SIGINT, then SIGTERM, then SIGKILL, as stop_seconds pass), the second
+/// kills. States go to the sweep's directory as they change. A run that fails, crashes or cannot be started never ends
+/// the launch.
 LaunchResult launch_local(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const LauncherOptions& options,
                           const Runner& runner, SweepView& view);
 

@@ -31,19 +31,18 @@ ProcessIdentity read_identity(int fd) {
 }
 
 void write_identity(int fd, const ProcessIdentity& process) {
-  const std::string text = nlohmann::json{{"pid", process.pid},
-                                          {"start_ticks", process.start_ticks},
-                                          {"place", process.place},
-                                          {"host", process.host}}
-                               .dump() +
-                           "\n";
+  const std::string text =
+      nlohmann::json{
+          {"pid", process.pid}, {"start_ticks", process.start_ticks}, {"place", process.place}, {"host", process.host}}
+          .dump() +
+      "\n";
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     throw Error(fmt::format("the sweep's lock file cannot be written: {}", std::strerror(errno)));
   }
 }
 
-/// Tries to take the lock; true if somebody else holds it. Where the file system knows no locks, whether the named process
-/// may still live.
+/// Tries to take the lock; true if somebody else holds it. Where the file system knows no locks, whether the named
+/// process may still live.
 bool is_held(int fd, int mode, const ProcessIdentity& holder) {
   if (::flock(fd, mode | LOCK_NB) == 0) return false;
   return errno == EWOULDBLOCK || liveness(holder) != Liveness::kDead;
@@ -51,9 +50,10 @@ bool is_held(int fd, int mode, const ProcessIdentity& holder) {
 
 [[noreturn]] void throw_held(const fs::path& file, const ProcessIdentity& holder) {
   const fs::path sweep = file.parent_path().parent_path();
-  throw Error(fmt::format("{}: another mneme process ({} on {}) is working on this sweep; wait for it, or stop it with "
-                          "'kill -INT {}'; 'mneme status {}' shows what it does",
-                          sweep.string(), holder.pid, holder.host, holder.pid, sweep.string()));
+  throw Error(
+      fmt::format("{}: another mneme process ({} on {}) is working on this sweep; wait for it, or stop it with "
+                  "'kill -INT {}'; 'mneme status {}' shows what it does",
+                  sweep.string(), holder.pid, holder.host, holder.pid, sweep.string()));
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ class Reader {
   void integer(const char* key, std::int64_t least, int& value) const {
     const auto found = section_.maybe_int64(key);
     if (!found) return;
-    if (*found < least || *found > kMost) section_.fail(key, fmt::format("found {}; expected {} or more", *found, least));
+    if (*found < least || *found > kMost)
+      section_.fail(key, fmt::format("found {}; expected {} or more", *found, least));
     value = static_cast<int>(*found);
   }
 
@@ -85,7 +86,8 @@ const ParamSpecs& launcher_params() {
       {"name", ParamType::kChoice, "local", "local|slurm", "where the runs are started"},
       {"jobs", ParamType::kInt, "null", ">= 1", "runs at the same time; null: as many as fit", true},
       {"threads", ParamType::kInt, "null", ">= 1", "threads of each run; null: the cores divided by the jobs", true},
-      {"gpus", ParamType::kText, "null", "", "local: number of devices, list of ids or all; Slurm: devices per run", true},
+      {"gpus", ParamType::kText, "null", "", "local: number of devices, list of ids or all; Slurm: devices per run",
+       true},
       {"runs_per_gpu", ParamType::kInt, "1", ">= 1", "local: runs that share one device"},
       {"memory", ParamType::kText, "null", "", "memory that each run needs, such as 8G", true},
       {"pin", ParamType::kBool, "true", "", "local: each run keeps to cores of its own, where the machine is idle"},

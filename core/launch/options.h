@@ -29,18 +29,18 @@ struct LauncherOptions {
   std::vector<std::string> gpus;  ///< local: devices to share out; Slurm: its size is the number per run; empty: none
   bool all_gpus = false;          ///< local: every device of the machine
   int runs_per_gpu = 1;
-  std::int64_t memory = 0;        ///< bytes that each run needs; 0: unknown. Local: limits how many run at once
-  bool pin = true;                ///< local: each run keeps to cores of its own, where the machine is otherwise idle
-  double stop_seconds = 20;       ///< patience with a run that was asked to stop, before it is killed
-  bool stop_on_error = false;     ///< start nothing more after the first failure
+  std::int64_t memory = 0;     ///< bytes that each run needs; 0: unknown. Local: limits how many run at once
+  bool pin = true;             ///< local: each run keeps to cores of its own, where the machine is otherwise idle
+  double stop_seconds = 20;    ///< patience with a run that was asked to stop, before it is killed
+  bool stop_on_error = false;  ///< start nothing more after the first failure
   SlurmOptions slurm;
 };
 
 /// The keys of the group `launcher`, for checking, help and documentation.
 const ParamSpecs& launcher_params();
 
-/// Reads the resolved `launcher` section. Throws ConfigError, with the position, for an unknown key (with the nearest known
-/// one) and a value of the wrong type or out of range. A null section gives the defaults.
+/// Reads the resolved `launcher` section. Throws ConfigError, with the position, for an unknown key (with the nearest
+/// known one) and a value of the wrong type or out of range. A null section gives the defaults.
 LauncherOptions read_launcher_options(const config::Node& section);
 
 /// Bytes of "8G", "512M", "2.5GiB" or a plain number, units being powers of 1024; nothing if it is no size.

@@ -66,7 +66,8 @@ std::vector<std::string> merged_environment(const std::map<std::string, std::str
   return result;
 }
 
-/// Everything the child needs between fork and exec, prepared beforehand: only async-signal-safe calls are allowed there.
+/// Everything the child needs between fork and exec, prepared beforehand: only async-signal-safe calls are allowed
+/// there.
 struct Prepared {
   std::vector<std::string> argument_texts, environment_texts;
   std::vector<char*> argv, envp;
@@ -165,8 +166,9 @@ int start(const Prepared& p) {
   if (pid < 0) throw Error(fmt::format("{}: cannot be started: {}", p.argv[0], std::strerror(fork_error)));
   if (n == sizeof code) {
     ::waitpid(pid, nullptr, 0);
-    throw Error(fmt::format("{}: cannot be started: {}{}", p.argv[0], std::strerror(code),
-                            p.log.empty() ? "" : fmt::format(" (working directory '{}', log '{}')", p.directory, p.log)));
+    throw Error(
+        fmt::format("{}: cannot be started: {}{}", p.argv[0], std::strerror(code),
+                    p.log.empty() ? "" : fmt::format(" (working directory '{}', log '{}')", p.directory, p.log)));
   }
   return pid;
 }
@@ -232,8 +234,9 @@ Liveness liveness(const ProcessIdentity& process) {
   if (process.pid <= 0) return Liveness::kDead;
   if (process.place != this_place()) {
     // The same machine after a reboot has nothing of before; another machine cannot be asked.
-    return process.host == this_host() && process.place.substr(0, 36) != this_place().substr(0, 36) ? Liveness::kDead
-                                                                                                   : Liveness::kUnknown;
+    return process.host == this_host() && process.place.substr(0, 36) != this_place().substr(0, 36)
+               ? Liveness::kDead
+               : Liveness::kUnknown;
   }
   const ProcessIdentity now = identify(process.pid);
   return now.pid != 0 && now.start_ticks == process.start_ticks ? Liveness::kAlive : Liveness::kDead;

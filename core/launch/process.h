@@ -28,10 +28,10 @@ Liveness liveness(const ProcessIdentity& process);
 
 /// How a child ended.
 struct ProcessExit {
-  int code = 0;                  ///< exit code; 0 if a signal ended it
-  int signal = 0;                ///< the signal that ended it, 0 if none
-  double seconds = 0;            ///< wall time
-  std::int64_t peak_bytes = 0;   ///< largest resident size
+  int code = 0;                 ///< exit code; 0 if a signal ended it
+  int signal = 0;               ///< the signal that ended it, 0 if none
+  double seconds = 0;           ///< wall time
+  std::int64_t peak_bytes = 0;  ///< largest resident size
 };
 
 /// What to start and how.

@@ -108,9 +108,10 @@ void clear_orphans(const SweepDirectory& sweep, const std::vector<RunEntry>& run
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     if (liveness(attempt->process) == Liveness::kUnknown) {
-      throw Error(fmt::format("run {} may still go on as process {} on {}, which cannot be seen from here; make sure that "
-                              "it has ended, then remove {}",
-                              run.id, attempt->process.pid, attempt->process.host, (directory / "process.json").string()));
+      throw Error(
+          fmt::format("run {} may still go on as process {} on {}, which cannot be seen from here; make sure that "
+                      "it has ended, then remove {}",
+                      run.id, attempt->process.pid, attempt->process.host, (directory / "process.json").string()));
     }
   }
 }

@@ -17,8 +17,8 @@ namespace mneme::launch {
 
 /// How a run is started: the same for the local launcher and inside a Slurm task.
 struct Runner {
-  std::filesystem::path program;                   ///< mneme-run
-  std::filesystem::path directory;                 ///< working directory of the runs: relative paths in configs count from it
+  std::filesystem::path program;    ///< mneme-run
+  std::filesystem::path directory;  ///< working directory of the runs: relative paths in configs count from it
   std::map<std::string, std::string> environment;  ///< MNEME_PLUGIN_PATH and the like
 };
 
@@ -46,8 +46,8 @@ class RunProcess {
 /// \param out_of_memory whether the kernel killed processes for want of memory while it ran.
 Ending judge_exit(const ProcessExit& exit, bool out_of_memory);
 
-/// Makes sure that no process of a killed launcher still works on these runs: the kernel ends them with it; what remains
-/// after two seconds is killed. Throws Error if such a process may live on another machine.
+/// Makes sure that no process of a killed launcher still works on these runs: the kernel ends them with it; what
+/// remains after two seconds is killed. Throws Error if such a process may live on another machine.
 void clear_orphans(const SweepDirectory& sweep, const std::vector<RunEntry>& runs);
 
 }  // namespace mneme::launch

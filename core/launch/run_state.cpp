@@ -21,12 +21,12 @@ using Json = nlohmann::json;
 namespace {
 
 constexpr std::array<std::pair<RunState, std::string_view>, 7> kNames{{{RunState::kPending, "pending"},
-                                                                      {RunState::kQueued, "queued"},
-                                                                      {RunState::kRunning, "running"},
-                                                                      {RunState::kDone, "done"},
-                                                                      {RunState::kFailed, "failed"},
-                                                                      {RunState::kDiverged, "diverged"},
-                                                                      {RunState::kInterrupted, "interrupted"}}};
+                                                                       {RunState::kQueued, "queued"},
+                                                                       {RunState::kRunning, "running"},
+                                                                       {RunState::kDone, "done"},
+                                                                       {RunState::kFailed, "failed"},
+                                                                       {RunState::kDiverged, "diverged"},
+                                                                       {RunState::kInterrupted, "interrupted"}}};
 
 /// The file as a JSON object, or nothing if it is absent or not whole.
 std::optional<Json> read_object(const fs::path& path) {

@@ -86,15 +86,17 @@ Runner make_runner(const Settings& settings) {
   const char* own = std::getenv("MNEME_RUNNER");
   runner.program = own != nullptr && *own != 0 ? fs::absolute(own) : program_directory() / "mneme-run";
   if (::access(runner.program.c_str(), X_OK) != 0) {
-    throw RunnerMissing(fmt::format("{}: the program that does the runs is not there or cannot be executed; build the target "
-                            "mneme-run, or name another one by MNEME_RUNNER",
-                            runner.program.string()));
+    throw RunnerMissing(
+        fmt::format("{}: the program that does the runs is not there or cannot be executed; build the target "
+                    "mneme-run, or name another one by MNEME_RUNNER",
+                    runner.program.string()));
   }
   runner.directory = settings.working_directory;
   if (!fs::is_directory(runner.directory)) {
-    throw Error(fmt::format("{}: the directory in which the sweep was started is not there any more; relative paths in "
-                            "its config count from it",
-                            runner.directory.string()));
+    throw Error(
+        fmt::format("{}: the directory in which the sweep was started is not there any more; relative paths in "
+                    "its config count from it",
+                    runner.directory.string()));
   }
   std::vector<std::string> plugins;
   for (const auto& path : settings.plugin_paths) plugins.push_back(path.string());

@@ -12,11 +12,11 @@ namespace mneme::launch {
 
 /// `.mneme/settings.json`: what `resume` needs to go on as `run` began, from any directory.
 struct Settings {
-  std::string experiment;                         ///< the sweep's name
-  std::string file;                               ///< the experiment file as it was given
-  std::filesystem::path working_directory;        ///< relative paths in configs count from here
+  std::string experiment;                           ///< the sweep's name
+  std::string file;                                 ///< the experiment file as it was given
+  std::filesystem::path working_directory;          ///< relative paths in configs count from here
   std::vector<std::filesystem::path> plugin_paths;  ///< absolute
-  LauncherOptions launcher;                       ///< with the number of threads that was chosen
+  LauncherOptions launcher;                         ///< with the number of threads that was chosen
 };
 
 std::string to_json(const Settings& settings);

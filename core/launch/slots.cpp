@@ -101,10 +101,12 @@ std::vector<std::string> wanted_gpus(const LauncherOptions& options, const Machi
   const bool inherited = std::getenv("CUDA_VISIBLE_DEVICES") != nullptr;
   for (const auto& id : options.gpus) {
     // Numbers count within what this process may see, as CUDA itself counts.
-    const bool number = !id.empty() && std::all_of(id.begin(), id.end(), [](unsigned char c) { return std::isdigit(c); });
+    const bool number =
+        !id.empty() && std::all_of(id.begin(), id.end(), [](unsigned char c) { return std::isdigit(c); });
     const std::size_t position = number ? std::stoul(id) : 0;
     if (number && position >= machine.gpus.size()) {
-      throw ConfigError(fmt::format("launcher.gpus: device {} asked for, but this machine shows {}", id, machine.gpus.size()));
+      throw ConfigError(
+          fmt::format("launcher.gpus: device {} asked for, but this machine shows {}", id, machine.gpus.size()));
     }
     gpus.push_back(number && inherited ? machine.gpus[position] : id);
   }
@@ -124,15 +126,17 @@ int choose_jobs(const LauncherOptions& options, const Machine& machine, std::siz
   }
   const auto limit = [&](int most, const std::string& why) {
     if (jobs <= most) return;
-    if (options.jobs > 0) warnings.push_back(fmt::format("{} jobs asked for, {} at a time started: {}", jobs, most, why));
+    if (options.jobs > 0)
+      warnings.push_back(fmt::format("{} jobs asked for, {} at a time started: {}", jobs, most, why));
     jobs = most;
   };
   limit(std::max(1, cores / std::max(1, options.threads)),
         fmt::format("{} cores, {} thread(s) per run", cores, std::max(1, options.threads)));
   if (gpus > 0) limit(per_gpu, fmt::format("{} GPU(s), {} run(s) per GPU", gpus, options.runs_per_gpu));
   if (options.memory > 0 && machine.free_memory > 0) {
-    limit(static_cast<int>(std::max<std::int64_t>(1, machine.free_memory / options.memory)),
-          fmt::format("{} of memory free, {} per run", format_bytes(machine.free_memory), format_bytes(options.memory)));
+    limit(
+        static_cast<int>(std::max<std::int64_t>(1, machine.free_memory / options.memory)),
+        fmt::format("{} of memory free, {} per run", format_bytes(machine.free_memory), format_bytes(options.memory)));
   }
   return jobs;
 }
@@ -166,7 +170,8 @@ std::vector<Slot> make_slots(const LauncherOptions& options, const Machine& mach
   const int cores = static_cast<int>(machine.cores.size());
   const int jobs = choose_jobs(options, machine, gpus.size(), warnings);
   const int threads = options.threads > 0 ? options.threads : std::max(1, cores / jobs);
-  if (threads > cores) warnings.push_back(fmt::format("{} threads per run on {} cores: runs will be slow", threads, cores));
+  if (threads > cores)
+    warnings.push_back(fmt::format("{} threads per run on {} cores: runs will be slow", threads, cores));
   std::vector<Slot> slots(std::min(static_cast<std::size_t>(jobs), std::max<std::size_t>(1, runs)));
   for (std::size_t i = 0; i < slots.size(); ++i) {
     slots[i].index = static_cast<int>(i);
@@ -180,8 +185,8 @@ CoreReservation::CoreReservation(const std::vector<std::vector<int>>& cores, std
   const fs::path directory = reservation_directory();
   ::mkdir(directory.c_str(), 0700);
   for (std::size_t i = 0; i < cores.size() && cores_.size() < count; ++i) {
-    const int fd = ::open((directory / std::to_string(cores[i].front())).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-                          0600);
+    const int fd =
+        ::open((directory / std::to_string(cores[i].front())).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) continue;
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
       ::close(fd);

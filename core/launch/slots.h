@@ -30,8 +30,8 @@ struct Slot {
   std::optional<std::string> gpu;  ///< its device
 };
 
-/// Shares the machine out to at most `runs` slots, so that jobs x threads stays within the cores. What was asked for and
-/// does not fit is reduced, with a warning. Throws ConfigError if GPUs are asked for that are not there.
+/// Shares the machine out to at most `runs` slots, so that jobs x threads stays within the cores. What was asked for
+/// and does not fit is reduced, with a warning. Throws ConfigError if GPUs are asked for that are not there.
 std::vector<Slot> make_slots(const LauncherOptions& options, const Machine& machine, std::size_t runs,
                              std::vector<std::string>& warnings);
 
@@ -52,8 +52,8 @@ class CoreReservation {
   std::vector<int> locks_;
 };
 
-/// Whether to pin: several slots, and nobody else computes on this machine; a run that is pinned to a core which another
-/// program uses would wait for it while other cores idle.
+/// Whether to pin: several slots, and nobody else computes on this machine; a run that is pinned to a core which
+/// another program uses would wait for it while other cores idle.
 bool may_pin(const LauncherOptions& options, const Machine& machine, const std::vector<Slot>& slots);
 
 /// Gives each slot cores of its own out of the reservation, as far as it reaches.

@@ -46,7 +46,8 @@ Submission submit_array(const fs::path& sweep, const Settings& settings, const f
   submission.again = again;
   submission.runs = ids;
   const fs::path script = sweep / ".mneme" / "slurm" / (submission.token + ".sh");
-  write_file_atomically(script, slurm_script(settings, {program, sweep, submission.job_name, submission.token, ids.size()}));
+  write_file_atomically(script,
+                        slurm_script(settings, {program, sweep, submission.job_name, submission.token, ids.size()}));
   submissions.push_back(submission);
   write_submissions(sweep, submissions);
   try {
@@ -131,7 +132,8 @@ class Watch {
       shown = line.entry.state;
       if (shown == RunState::kRunning) view_.started(line.entry, now);
       if (shown != RunState::kRunning && shown != RunState::kQueued) view_.ended(line.entry, now);
-      if (shown == RunState::kQueued && line.report.attempt) view_.say(fmt::format("queued   {}  {}", line.entry.id, line.entry.label()));
+      if (shown == RunState::kQueued && line.report.attempt)
+        view_.say(fmt::format("queued   {}  {}", line.entry.id, line.entry.label()));
     }
   }
 
@@ -171,7 +173,8 @@ void submit_to_slurm(SweepDirectory& sweep, const std::vector<RunEntry>& runs, c
   for (std::size_t begin = 0; begin < runs.size(); begin += most) {
     const std::size_t end = std::min(runs.size(), begin + most);
     std::vector<std::string> ids;
-    std::vector<RunEntry> queued(runs.begin() + static_cast<std::ptrdiff_t>(begin), runs.begin() + static_cast<std::ptrdiff_t>(end));
+    std::vector<RunEntry> queued(runs.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 runs.begin() + static_cast<std::ptrdiff_t>(end));
     for (auto& run : queued) {
       ids.push_back(run.id);
       run.state = RunState::kQueued;

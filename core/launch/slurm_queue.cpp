@@ -26,10 +26,10 @@ bool is_one_of(const std::string& state, const std::array<std::string_view, N>& 
 }
 
 Phase phase_of(const std::string& state) {
-  constexpr std::array<std::string_view, 7> waiting{"PENDING",        "REQUEUED",     "REQUEUE_FED", "REQUEUE_HOLD",
-                                                    "RESV_DEL_HOLD",  "SPECIAL_EXIT", "CONFIGURING"};
-  constexpr std::array<std::string_view, 7> active{"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED",
-                                                   "SIGNALING", "RESIZING", "STAGE_OUT"};
+  constexpr std::array<std::string_view, 7> waiting{"PENDING",       "REQUEUED",     "REQUEUE_FED", "REQUEUE_HOLD",
+                                                    "RESV_DEL_HOLD", "SPECIAL_EXIT", "CONFIGURING"};
+  constexpr std::array<std::string_view, 7> active{"RUNNING",   "COMPLETING", "SUSPENDED", "STOPPED",
+                                                   "SIGNALING", "RESIZING",   "STAGE_OUT"};
   if (is_one_of(state, waiting)) return Phase::kWaiting;
   return is_one_of(state, active) ? Phase::kActive : Phase::kEnded;
 }
@@ -45,8 +45,8 @@ fs::path find_program(const std::string& name) {
   throw Error(fmt::format("{}: not found in PATH; is this a machine with Slurm? Otherwise use --launcher local", name));
 }
 
-std::string in_words(const SlurmTask& task) {
-  static const std::map<std::string, std::string> kWords{
+const std::map<std::string, std::string>& state_words() {
+  static const std::map<std::string, std::string> words{
       {"CANCELLED", "it was cancelled in Slurm"},
       {"TIMEOUT", "it ran into Slurm's time limit"},
       {"DEADLINE", "it ran into Slurm's deadline"},
@@ -55,8 +55,13 @@ std::string in_words(const SlurmTask& task) {
       {"PREEMPTED", "it was preempted"},
       {"OUT_OF_MEMORY", "out of memory: Slurm killed it"},
       {"", "Slurm does not know its task any more: cancelled, or lost long ago"}};
-  const auto it = kWords.find(task.state);
-  const std::string words = it != kWords.end() ? it->second : fmt::format("Slurm says {} ({})", task.state, task.reason);
+  return words;
+}
+
+std::string in_words(const SlurmTask& task) {
+  const auto it = state_words().find(task.state);
+  const std::string words =
+      it != state_words().end() ? it->second : fmt::format("Slurm says {} ({})", task.state, task.reason);
   return fmt::format("{} (task {})", words, task.id);
 }
 
@@ -64,8 +69,9 @@ std::string in_words(const SlurmTask& task) {
 void apply_end_without_trace(RunReport& report, const SlurmTask& task, bool began) {
   const bool failed = task.state == "FAILED" || task.state == "OUT_OF_MEMORY" || task.state == "COMPLETED";
   report.state = failed ? RunState::kFailed : RunState::kInterrupted;
-  report.reason = began ? in_words(task)
-                        : fmt::format("never began: {}; its output, if any: .mneme/slurm/{}.out", in_words(task), task.id);
+  report.reason =
+      began ? in_words(task)
+            : fmt::format("never began: {}; its output, if any: .mneme/slurm/{}.out", in_words(task), task.id);
 }
 
 }  // namespace
@@ -76,8 +82,8 @@ std::vector<Submission> read_submissions(const fs::path& sweep) {
   std::vector<Submission> submissions;
   try {
     for (const auto& item : Json::parse(read_file(file))) {
-      submissions.push_back({item.at("token"), item.at("job_name"), item.at("job"), item.at("submitted"), item.at("again"),
-                             item.at("runs").get<std::vector<std::string>>()});
+      submissions.push_back({item.at("token"), item.at("job_name"), item.at("job"), item.at("submitted"),
+                             item.at("again"), item.at("runs").get<std::vector<std::string>>()});
     }
   } catch (const Json::exception& e) {
     throw Error(fmt::format("{}: is not what mneme writes: {}", file.string(), e.what()));
@@ -123,8 +129,8 @@ SlurmQueue query_slurm(const std::vector<Submission>& submissions) {
   if (names.empty()) return queue;
   std::string output;
   try {
-    output = slurm_command({"squeue", "-h", "-r", "-a", "-t", "all", "-n", fmt::format("{}", fmt::join(names, ",")), "-o",
-                            "%j|%F|%K|%T|%r"});
+    output = slurm_command({"squeue", "-h", "-r", "-a", "-t", "all", "-n", fmt::format("{}", fmt::join(names, ",")),
+                            "-o", "%j|%F|%K|%T|%r"});
   } catch (const Error& e) {
     queue.answered = false;
     queue.error = e.message();
@@ -136,7 +142,8 @@ SlurmQueue query_slurm(const std::vector<Submission>& submissions) {
     std::istringstream parts(line);
     for (auto& field : fields) std::getline(parts, field, '|');
     const auto it = by_name.find(fields[0]);
-    if (it == by_name.end() || fields[2].find_first_not_of("0123456789") != std::string::npos || fields[2].empty()) continue;
+    if (it == by_name.end() || fields[2].find_first_not_of("0123456789") != std::string::npos || fields[2].empty())
+      continue;
     const Submission& submission = *it->second;
     const std::size_t index = std::stoul(fields[2]);
     if (index >= submission.runs.size()) continue;
@@ -168,6 +175,8 @@ void apply_task(RunReport& report, const SlurmTask& task, bool answered) {
     report.reason = "";
   } else if (!ended) {
     apply_end_without_trace(report, task, began);
+  } else if (report.state == RunState::kInterrupted && !task.state.empty() && state_words().contains(task.state)) {
+    report.reason = in_words(task);  // Slurm knows why it ended the task, which the task itself did not
   }
 }
 

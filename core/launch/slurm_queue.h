@@ -12,11 +12,11 @@ namespace mneme::launch {
 
 /// One sbatch call of a sweep; the array index of a task is the position of its run.
 struct Submission {
-  std::string token;     ///< its number within the sweep
-  std::string job_name;  ///< unique
-  std::string job;       ///< array job id; "" if the launcher was killed before it learned it
-  std::string submitted; ///< ISO 8601, UTC
-  bool again = false;    ///< made for runs that the cluster lost: counts against their budget of requeues
+  std::string token;              ///< its number within the sweep
+  std::string job_name;           ///< unique
+  std::string job;                ///< array job id; "" if the launcher was killed before it learned it
+  std::string submitted;          ///< ISO 8601, UTC
+  bool again = false;             ///< made for runs that the cluster lost: counts against their budget of requeues
   std::vector<std::string> runs;  ///< ids
 };
 

@@ -81,12 +81,14 @@ Ending wait_for(RunProcess& process, int warning_signal, Interruption& interrupt
 }
 
 /// Puts this task back into the queue if the budget allows; writes the ending in any case. True if Slurm took it.
-bool requeue(const Assignment& assignment, const Attempt& attempt, int budget, const fs::path& directory, Ending& ending) {
+bool requeue(const Assignment& assignment, const Attempt& attempt, int budget, const fs::path& directory,
+             Ending& ending) {
   if (attempt.requeues >= budget) {
     ending.reason = fmt::format("stopped before the time limit; its {} requeue(s) are used up", budget);
     return false;
   }
-  ending.reason = fmt::format("stopped before the time limit; back in the queue ({} of {})", attempt.requeues + 1, budget);
+  ending.reason =
+      fmt::format("stopped before the time limit; back in the queue ({} of {})", attempt.requeues + 1, budget);
   write_ending(directory, ending);  // before Slurm begins to end this task
   try {
     slurm_command({"scontrol", "requeue", assignment.task});

@@ -100,11 +100,11 @@ void write_sweep(const fs::path& directory, const fs::path& target, const SweepF
 /// A directory in the making; removed on scope exit unless released.
 class Staging {
  public:
-  explicit Staging(const fs::path& parent) {
-    std::string pattern = (parent / ".mneme-new-XXXXXX").string();
+  explicit Staging(const fs::path& target) {
+    std::string pattern = (target.parent_path() / ".mneme-new-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
-      throw Error(fmt::format("{}: no directory can be created here: {}; choose another place with --out DIR",
-                              parent.string(), std::strerror(errno)));
+      throw Error(fmt::format("{}: cannot be created: {}; choose another place with --out DIR", target.string(),
+                              std::strerror(errno)));
     }
     ::chmod(pattern.c_str(), 0755);
     path_ = pattern;
@@ -124,9 +124,10 @@ class Staging {
 
 [[noreturn]] void throw_not_empty(const fs::path& directory) {
   if (fs::exists(directory / "runs.json")) {
-    throw Error(fmt::format("{}: holds a sweep already; go on with it by 'mneme resume {}', add runs to it by --extend, "
-                            "or choose another --out",
-                            directory.string(), directory.string()));
+    throw Error(
+        fmt::format("{}: holds a sweep already; go on with it by 'mneme resume {}', add runs to it by --extend, "
+                    "or choose another --out",
+                    directory.string(), directory.string()));
   }
   throw Error(fmt::format("{}: exists and is not an empty directory; choose another --out", directory.string()));
 }
@@ -142,10 +143,12 @@ bool publish(const fs::path& staged, const fs::path& target) {
 /// Whether DIR exists and cannot be replaced by a rename: a mount point, a current directory, in a parent without write
 /// permission.
 bool must_fill_in_place(const fs::path& target) {
-  struct stat own {}, above {};
+  struct stat own {
+  }, above{};
   if (::stat(target.c_str(), &own) != 0) return false;
   const fs::path parent = target.parent_path();
-  if (::stat(parent.c_str(), &above) != 0 || own.st_dev != above.st_dev || ::access(parent.c_str(), W_OK) != 0) return true;
+  if (::stat(parent.c_str(), &above) != 0 || own.st_dev != above.st_dev || ::access(parent.c_str(), W_OK) != 0)
+    return true;
   std::error_code ignored;
   return fs::equivalent(target, fs::current_path(), ignored);
 }
@@ -201,7 +204,7 @@ SweepDirectory SweepDirectory::create(const fs::path& directory, const SweepFile
     result.fill_in_place(target, sweep);
   } else {
     make_directories(target.parent_path());
-    Staging staging(target.parent_path());
+    Staging staging(target);
     make_directories(staging.path() / ".mneme");
     result.lock_.emplace(staging.path() / ".mneme" / "lock");  // held from before the sweep can be seen
     write_sweep(staging.path(), target, sweep);
@@ -250,7 +253,8 @@ SweepDirectory SweepDirectory::create_dated(const fs::path& parent, const SweepF
 }
 
 SweepDirectory SweepDirectory::open(const fs::path& directory) {
-  if (!fs::exists(directory)) throw Error(fmt::format("{}: does not exist; expected a sweep's directory", directory.string()));
+  if (!fs::exists(directory))
+    throw Error(fmt::format("{}: does not exist; expected a sweep's directory", directory.string()));
   if (!fs::exists(directory / "runs.json")) {
     const auto below = sweeps_below(directory);
     throw Error(fmt::format("{}: is not a sweep's directory: it has no runs.json{}", directory.string(),

@@ -14,8 +14,8 @@ namespace mneme::launch {
 
 /// One run as it goes to disk.
 struct RunFiles {
-  std::string id;                       ///< 12 hex digits, the directory's name
-  std::vector<std::string> overrides;   ///< "strategy=ewc", in order
+  std::string id;                            ///< 12 hex digits, the directory's name
+  std::vector<std::string> overrides;        ///< "strategy=ewc", in order
   std::map<std::string, std::string> files;  ///< path below the run's directory to content: ".hydra/config.yaml", …
   /// The same for files whose content names the run's directory, which is given to them as an absolute path.
   std::map<std::string, std::function<std::string(const std::filesystem::path&)>> placed_files;
@@ -23,8 +23,8 @@ struct RunFiles {
 
 /// A sweep as it is composed.
 struct SweepFiles {
-  std::string sweep_yaml;       ///< as composed
-  std::string settings_json;    ///< what `resume` needs to go on as `run` began: `.mneme/settings.json`
+  std::string sweep_yaml;     ///< as composed
+  std::string settings_json;  ///< what `resume` needs to go on as `run` began: `.mneme/settings.json`
   std::vector<RunFiles> runs;
 };
 
@@ -42,8 +42,8 @@ struct RunEntry {
   std::string label() const;
 };
 
-/// The directory of a sweep: the contract of what lies where. Everything here is safe against being killed at any moment:
-/// files are replaced whole, and a directory becomes visible only when it is complete.
+/// The directory of a sweep: the contract of what lies where. Everything here is safe against being killed at any
+/// moment: files are replaced whole, and a directory becomes visible only when it is complete.
 class SweepDirectory {
  public:
   /// Creates DIR (which must be absent or empty) with everything in it, locked. Throws Error if it is not, or cannot be

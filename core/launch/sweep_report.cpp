@@ -60,7 +60,8 @@ Json to_json(const RunLine& line) {
     json["done"] = p->done;
     json["total"] = p->total;
     json["progress"] = entry.state == RunState::kDone ? 1.0 : progress_fraction(*p);
-    json["eta_seconds"] = p->eta_seconds >= 0 && entry.state == RunState::kRunning ? Json(p->eta_seconds) : Json(nullptr);
+    json["eta_seconds"] =
+        p->eta_seconds >= 0 && entry.state == RunState::kRunning ? Json(p->eta_seconds) : Json(nullptr);
     json["note"] = p->note;
   }
   if (report.attempt) {
@@ -116,7 +117,8 @@ void print_failure(std::FILE* out, const SweepReport& report, const RunLine& lin
 std::string submitted(const std::vector<Submission>& submissions, const std::string& id) {
   std::string latest;
   for (const auto& submission : submissions) {
-    if (std::find(submission.runs.begin(), submission.runs.end(), id) != submission.runs.end()) latest = submission.submitted;
+    if (std::find(submission.runs.begin(), submission.runs.end(), id) != submission.runs.end())
+      latest = submission.submitted;
   }
   return latest;
 }
@@ -133,7 +135,9 @@ void ask_slurm(const SweepDirectory& sweep, SweepReport& report) {
     const auto task = queue.tasks.find(line.entry.id);
     if (task == queue.tasks.end()) continue;
     // A later attempt on this machine speaks for itself.
-    if (line.report.attempt && line.report.attempt->job.empty() && line.report.attempt->started > submitted(submissions, line.entry.id)) continue;
+    if (line.report.attempt && line.report.attempt->job.empty() &&
+        line.report.attempt->started > submitted(submissions, line.entry.id))
+      continue;
     line.slurm = task->second;
     apply_task(line.report, task->second, queue.answered);
   }
@@ -157,7 +161,8 @@ SweepReport inspect_sweep(const SweepDirectory& sweep) {
   SweepReport report;
   report.directory = sweep.path().string();
   report.launcher = lock_holder(sweep.lock_path());
-  for (const auto& entry : sweep.runs()) report.runs.push_back({entry, inspect_run(sweep.run_path(entry)), std::nullopt});
+  for (const auto& entry : sweep.runs())
+    report.runs.push_back({entry, inspect_run(sweep.run_path(entry)), std::nullopt});
   ask_slurm(sweep, report);
   for (auto& line : report.runs) {
     line.entry.state = line.report.state;
@@ -205,7 +210,8 @@ std::string status_json(const SweepReport& report) {
     json["counts"][std::string(to_string(state))] = report.count(state);
   }
   json["eta_seconds"] = report.eta_seconds >= 0 ? Json(report.eta_seconds) : Json(nullptr);
-  json["launcher"] = report.launcher ? Json{{"pid", report.launcher->pid}, {"host", report.launcher->host}} : Json(nullptr);
+  json["launcher"] =
+      report.launcher ? Json{{"pid", report.launcher->pid}, {"host", report.launcher->host}} : Json(nullptr);
   json["runs"] = Json::array();
   for (const auto& line : report.runs) json["runs"].push_back(to_json(line));
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
@@ -239,8 +245,11 @@ void print_summary(std::FILE* out, const SweepReport& report, double seconds) {
     ++problems;
     if (shown < kShownFailures) print_failure(out, report, line), ++shown;
   }
-  if (shown < problems) fmt::print(out, "\n… and {} more; 'mneme status {}' lists them\n", problems - shown, config::shell_quoted(report.directory));
-  if (has_unfinished(report)) fmt::print(out, "\ngo on with: mneme resume {}\n", config::shell_quoted(report.directory));
+  if (shown < problems)
+    fmt::print(out, "\n… and {} more; 'mneme status {}' lists them\n", problems - shown,
+               config::shell_quoted(report.directory));
+  if (has_unfinished(report))
+    fmt::print(out, "\ngo on with: mneme resume {}\n", config::shell_quoted(report.directory));
 }
 
 }  // namespace mneme::launch

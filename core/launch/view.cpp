@@ -43,7 +43,8 @@ std::string run_line(const ActiveRun& run) {
 
 std::string total_line(const SweepMoment& moment) {
   std::string text = count_text(moment);
-  text += fmt::format(", {} running, {} waiting, {}", moment.active.size(), moment.waiting, format_duration(moment.seconds));
+  text += fmt::format(", {} running, {} waiting, {}", moment.active.size(), moment.waiting,
+                      format_duration(moment.seconds));
   const double eta = sweep_eta(moment);
   if (eta >= 0) text += ", ETA " + format_duration(eta);
   return text;
@@ -52,7 +53,8 @@ std::string total_line(const SweepMoment& moment) {
 }  // namespace
 
 double progress_fraction(const Progress& p) {
-  const double unit = p.total > 0 ? std::clamp(static_cast<double>(p.done) / static_cast<double>(p.total), 0.0, 1.0) : 0.0;
+  const double unit =
+      p.total > 0 ? std::clamp(static_cast<double>(p.done) / static_cast<double>(p.total), 0.0, 1.0) : 0.0;
   if (p.tasks <= 0) return unit;
   const double before = static_cast<double>(std::max<std::int64_t>(0, p.task - 1));
   return std::clamp((before + unit) / static_cast<double>(p.tasks), 0.0, 1.0);
@@ -128,11 +130,12 @@ void SweepView::started(const RunEntry& run, const SweepMoment& moment) {
 }
 
 void SweepView::ended(const RunEntry& run, const SweepMoment& moment) {
-  std::string line = fmt::format("{:<8} {}  {}  in {}", to_string(run.state), run.id, run.label(), format_duration(run.seconds));
+  std::string line =
+      fmt::format("{:<8} {}  {}  in {}", to_string(run.state), run.id, run.label(), format_duration(run.seconds));
   if (run.state != RunState::kDone) line += ": " + run.reason;
   line += fmt::format("  ({}", count_text(moment));
   const double eta = sweep_eta(moment);
-  if (eta > 0) line += ", ETA " + format_duration(eta);
+  if (eta >= 1) line += ", ETA " + format_duration(eta);
   say(line + ")");
 }
 

@@ -33,8 +33,8 @@ double sweep_eta(const SweepMoment& moment);
 /// Share of a run that is done, 0 to 1, by its tasks and the units of its phase.
 double progress_fraction(const Progress& progress);
 
-/// Shows a sweep while it goes on: on a terminal one line per active run and a total, redrawn in place; elsewhere a plain
-/// line when a run starts or ends, and one a minute in between.
+/// Shows a sweep while it goes on: on a terminal one line per active run and a total, redrawn in place; elsewhere a
+/// plain line when a run starts or ends, and one a minute in between.
 class SweepView {
  public:
   /// \param out where to write; \param terminal whether lines may be redrawn.

@@ -3,8 +3,8 @@
 //   fake_runner validate --runs FILE      refuses configs with fake.invalid, prints a fact per run
 //   fake_runner run DIR                   fake.steps steps of fake.step_ms, a checkpoint after each
 //
-// fake.behave: ok | exit | throw | abort | segv | kill | diverge | hang | deaf | memory; from step fake.at on, in the first
-// fake.attempts attempts (0: in every one).
+// fake.behave: ok | exit | throw | abort | segv | kill | diverge | hang | deaf | memory; from step fake.at on, in the
+// first fake.attempts attempts (0: in every one).
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -14,8 +14,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -52,7 +52,8 @@ int validate(const fs::path& file) {
 
 void append(const fs::path& file, const std::string& line) { std::ofstream(file, std::ios::app) << line << "\n"; }
 
-[[noreturn]] void end_record(mneme::record::RecordWriter& record, mneme::RunStatus status, const std::string& error, int code) {
+[[noreturn]] void end_record(mneme::record::RecordWriter& record, mneme::RunStatus status, const std::string& error,
+                             int code) {
   record.end(status, error);
   std::_Exit(code);
 }
@@ -85,37 +86,49 @@ int run(const fs::path& directory) {
   const int bad_attempts = fake.value("attempts", 0);
   const bool bad = how != "ok" && (bad_attempts == 0 || attempt <= bad_attempts);
   for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
-    std::signal(number, how == "deaf" && bad ? SIG_IGN : +[](int) { ++stop_requests; });
+    std::signal(
+        number, how == "deaf" && bad ? SIG_IGN : +[](int) { ++stop_requests; });
   }
   mneme::RunInfo info;
   info.run_id = directory.filename().string();
   info.config = config.dump();
   info.overrides = "[]";
+  for (const char* name : {"one", "two"}) {
+    mneme::TaskInfo task;
+    task.name = name;
+    task.metric = "accuracy";
+    info.tasks.push_back(std::move(task));
+  }
   const fs::path checkpoint = directory / "checkpoints" / "step";
   fs::create_directories(checkpoint.parent_path());
   const int first = fs::exists(checkpoint) ? std::stoi(mneme::read_file(checkpoint)) : 0;
   const auto record = mneme::record::RecordWriter::resume(directory / "run.h5", {});
   record->begin(info);
   fmt::print("threads {} gpus {} cwd {}\n", std::getenv("OMP_NUM_THREADS") ? std::getenv("OMP_NUM_THREADS") : "-",
-             std::getenv("CUDA_VISIBLE_DEVICES") ? std::getenv("CUDA_VISIBLE_DEVICES") : "-", fs::current_path().string());
+             std::getenv("CUDA_VISIBLE_DEVICES") ? std::getenv("CUDA_VISIBLE_DEVICES") : "-",
+             fs::current_path().string());
   for (int step = first; step < steps; ++step) {
     if (bad && step == fake.value("at", 0)) misbehave(how, *record);
     if (stop_requests > 0) {
       fmt::print("stopped at step {}\n", step);
       return 4;
     }
-    mneme::write_file_atomically(directory / "progress.json", Json{{"phase", "train"},
-                                                                   {"task", 1},
-                                                                   {"tasks", 1},
-                                                                   {"done", step},
-                                                                   {"total", steps},
-                                                                   {"eta_seconds", 0.001 * fake.value("step_ms", 2) * (steps - step)},
-                                                                   {"note", "fake"},
-                                                                   {"updated", ""}}
-                                                                  .dump());
+    mneme::write_file_atomically(directory / "progress.json",
+                                 Json{{"phase", "train"},
+                                      {"task", 1},
+                                      {"tasks", 1},
+                                      {"done", step},
+                                      {"total", steps},
+                                      {"eta_seconds", 0.001 * fake.value("step_ms", 2) * (steps - step)},
+                                      {"note", "fake"},
+                                      {"updated", ""}}
+                                     .dump());
     std::this_thread::sleep_for(std::chrono::milliseconds(fake.value("step_ms", 2)));
     append(directory / "steps.txt", std::to_string(step));
     mneme::write_file_atomically(checkpoint, std::to_string(step + 1));
+  }
+  for (int after = 0; after <= 2; ++after) {
+    for (int task = 1; task <= 2; ++task) record->score({after, task, "accuracy", true, 0.25 * (after + task - 1)});
   }
   record->end(mneme::RunStatus::kDone, "");
   return 0;

@@ -1,5 +1,3 @@
-#include "core/launch/sweep_directory.h"
-
 #include <sys/wait.h>
 
 #include <csignal>
@@ -7,6 +5,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/launch/sweep_directory.h"
 #include "tests/core/launch/fixture.h"
 #include "tests/support/catch.h"
 
@@ -33,12 +32,18 @@ TEST_CASE("an existing directory is used only if it is empty", "[directory]") {
   const auto home = dir.path() / "out";
   fs::create_directory(home);
   { const auto sweep = SweepDirectory::create(home, fake_sweep({{{"steps", 1}}})); }
-  CHECK(contains(message_of([&] { SweepDirectory::create(home, fake_sweep({{{"steps", 1}}})); }),
+  CHECK(contains(message_of([&] {
+                   SweepDirectory::create(home, fake_sweep({{{"steps", 1}}}));
+                 }),
                  "holds a sweep already; go on with it by 'mneme resume"));
   write_file_atomically(dir.path() / "file", "x");
-  CHECK(contains(message_of([&] { SweepDirectory::create(dir.path() / "file", fake_sweep({{{"steps", 1}}})); }),
+  CHECK(contains(message_of([&] {
+                   SweepDirectory::create(dir.path() / "file", fake_sweep({{{"steps", 1}}}));
+                 }),
                  "is not an empty directory"));
-  CHECK(contains(message_of([&] { SweepDirectory::create(dir.path(), fake_sweep({{{"steps", 1}}})); }),
+  CHECK(contains(message_of([&] {
+                   SweepDirectory::create(dir.path(), fake_sweep({{{"steps", 1}}}));
+                 }),
                  "is not an empty directory"));
 }
 
@@ -53,7 +58,9 @@ TEST_CASE("a current directory and a place without permission are filled or refu
   fs::current_path(before);
   CHECK(fs::exists(home / "runs.json"));
   write_file_atomically(dir.path() / "file", "x");
-  CHECK(contains(message_of([&] { SweepDirectory::create(dir.path() / "file" / "x", fake_sweep({{{"steps", 1}}})); }),
+  CHECK(contains(message_of([&] {
+                   SweepDirectory::create(dir.path() / "file" / "x", fake_sweep({{{"steps", 1}}}));
+                 }),
                  "cannot be created"));
 }
 

@@ -88,8 +88,8 @@ class TextFile {
   std::FILE* file_;
 };
 
-inline LaunchResult launch_fake(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const LauncherOptions& options,
-                           std::string* output = nullptr) {
+inline LaunchResult launch_fake(SweepDirectory& sweep, const std::vector<RunEntry>& runs,
+                                const LauncherOptions& options, std::string* output = nullptr) {
   const TextFile out;
   LaunchResult result;
   {

@@ -35,7 +35,8 @@ void kill_something(int launcher, const fs::path& home, RandomStream& random) {
   const auto what = random.below(3);
   if (what != 0 && fs::exists(home / "runs.json")) {
     for (const auto& line : inspect_sweep(SweepDirectory::open(home)).runs) {
-      if (line.entry.state == RunState::kRunning && random.below(2) == 0) ::kill(line.report.attempt->process.pid, SIGKILL);
+      if (line.entry.state == RunState::kRunning && random.below(2) == 0)
+        ::kill(line.report.attempt->process.pid, SIGKILL);
     }
   }
   if (what != 1) ::kill(launcher, SIGKILL);

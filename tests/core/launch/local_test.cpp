@@ -57,7 +57,8 @@ TEST_CASE("all runs of a sweep are done, side by side", "[local]") {
   CHECK(contains(output, "done     000000000006  seed=6"));
   CHECK(contains(output, "(6 of 6 done)"));
   CHECK(contains(read_file(dir.path() / "out" / "000000000001" / "run.log"), "threads 1 gpus"));
-  CHECK(contains(read_file(dir.path() / "out" / "000000000001" / "run.log"), "cwd " + fs::temp_directory_path().string()));
+  CHECK(contains(read_file(dir.path() / "out" / "000000000001" / "run.log"),
+                 "cwd " + fs::temp_directory_path().string()));
   CHECK(fs::exists(dir.path() / "out" / "000000000001" / "run.h5"));
 }
 
@@ -101,7 +102,8 @@ TEST_CASE("an exit is judged by the contract", "[local]") {
 
 TEST_CASE("on_error: stop starts nothing more", "[local]") {
   const TemporaryDirectory dir;
-  auto sweep = SweepDirectory::create(dir.path() / "out", fake_sweep({{{"behave", "exit"}}, {{"steps", 1}}, {{"steps", 1}}}));
+  auto sweep =
+      SweepDirectory::create(dir.path() / "out", fake_sweep({{{"behave", "exit"}}, {{"steps", 1}}, {{"steps", 1}}}));
   LauncherOptions options = quick_options(1);
   options.stop_on_error = true;
   CHECK(launch_fake(sweep, sweep.runs(), options).stopped_on_error);
@@ -160,7 +162,8 @@ TEST_CASE("a run that ignores requests to stop is killed after a while, at once 
 TEST_CASE("a failed run is tried again on resuming, a diverged one only if asked for", "[local]") {
   const TemporaryDirectory dir;
   auto sweep = SweepDirectory::create(
-      dir.path() / "out", fake_sweep({{{"behave", "abort"}, {"attempts", 1}}, {{"behave", "diverge"}}, {{"steps", 1}}}));
+      dir.path() / "out",
+      fake_sweep({{{"behave", "abort"}, {"attempts", 1}}, {{"behave", "diverge"}}, {{"steps", 1}}}));
   launch_fake(sweep, sweep.runs(), quick_options(2));
   CHECK(states(sweep) == std::vector<RunState>{RunState::kFailed, RunState::kDiverged, RunState::kDone});
   CHECK(unfinished_runs(reconcile(sweep), true).size() == 2);

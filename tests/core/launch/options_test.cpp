@@ -30,8 +30,12 @@ std::pair<std::size_t, int> shape(const Json& section, int cores, std::size_t ru
 }  // namespace
 
 TEST_CASE("the launcher section is read by type", "[options]") {
-  const auto options = options_of(
-      {{"name", "slurm"}, {"jobs", 4}, {"memory", "1.5G"}, {"time", "1:00:00"}, {"setup", {"module load x"}}, {"gpus", {2, 3}}});
+  const auto options = options_of({{"name", "slurm"},
+                                   {"jobs", 4},
+                                   {"memory", "1.5G"},
+                                   {"time", "1:00:00"},
+                                   {"setup", {"module load x"}},
+                                   {"gpus", {2, 3}}});
   CHECK(options.name == "slurm");
   CHECK(options.jobs == 4);
   CHECK(options.memory == std::int64_t{1536} << 20);
@@ -47,7 +51,8 @@ TEST_CASE("wrong launcher settings are refused by name", "[options]") {
   CHECK(message({{"job", 4}}) == "test.yaml: launcher.job: nothing reads this key; did you mean 'jobs'?");
   CHECK(message({{"jobs", 0}}) == "test.yaml: launcher.jobs: found 0; expected 1 or more");
   CHECK(contains(message({{"jobs", "x"}}), "test.yaml: launcher.jobs: expected"));
-  CHECK(contains(message({{"name", "sclurm"}}), "launcher.name: expected one of local, slurm, found 'sclurm'; did you mean 'slurm'?"));
+  CHECK(contains(message({{"name", "sclurm"}}),
+                 "launcher.name: expected one of local, slurm, found 'sclurm'; did you mean 'slurm'?"));
   CHECK(message({{"memory", "8Q"}}) == "test.yaml: launcher.memory: found '8Q'; expected a size such as 8G or 512M");
   CHECK(contains(message({{"setup", "x"}}), "launcher.setup: expected a list"));
   CHECK(message({{"partition", "a\nb"}}) == "test.yaml: launcher.partition: expected a text of one line");
@@ -104,9 +109,12 @@ TEST_CASE("GPUs are dealt out in turn", "[slots]") {
   const auto environment = slot_environment(slots[1]);
   CHECK(std::find(environment.begin(), environment.end(),
                   std::pair<std::string, std::string>{"CUDA_VISIBLE_DEVICES", "1"}) != environment.end());
-  CHECK(message_of([&] { make_slots(options_of({{"gpus", 3}}), machine_of(16, {"0", "1"}), 1, warnings); }) ==
-        "launcher.gpus: 3 asked for, but this machine shows 2");
-  CHECK(contains(message_of([&] { make_slots(options_of({{"gpus", {7}}}), machine_of(16, {"0"}), 1, warnings); }),
+  CHECK(message_of([&] {
+          make_slots(options_of({{"gpus", 3}}), machine_of(16, {"0", "1"}), 1, warnings);
+        }) == "launcher.gpus: 3 asked for, but this machine shows 2");
+  CHECK(contains(message_of([&] {
+                   make_slots(options_of({{"gpus", {7}}}), machine_of(16, {"0"}), 1, warnings);
+                 }),
                  "device 7 asked for"));
 }
 
@@ -162,5 +170,6 @@ TEST_CASE("settings survive writing and reading", "[settings]") {
   const Settings back = read_settings(to_json(settings), "settings.json");
   CHECK(to_json(back) == to_json(settings));
   CHECK(back.launcher.gpus == settings.launcher.gpus);
-  CHECK(contains(message_of([] { read_settings("{}", "d/settings.json"); }), "d/settings.json: is not what mneme writes"));
+  CHECK(contains(message_of([] { read_settings("{}", "d/settings.json"); }),
+                 "d/settings.json: is not what mneme writes"));
 }

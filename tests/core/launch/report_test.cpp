@@ -1,5 +1,4 @@
 #include "core/launch/sweep_report.h"
-
 #include "tests/core/launch/fixture.h"
 #include "tests/support/catch.h"
 
@@ -9,15 +8,17 @@ using namespace mneme::launch::test;
 
 TEST_CASE("the status of a sweep is one JSON object", "[report]") {
   const TemporaryDirectory dir;
-  auto sweep = SweepDirectory::create(dir.path() / "out", fake_sweep({{{"steps", 2}}, {{"behave", "exit"}}, {{"steps", 1}}}));
+  auto sweep =
+      SweepDirectory::create(dir.path() / "out", fake_sweep({{{"steps", 2}}, {{"behave", "exit"}}, {{"steps", 1}}}));
   launch_fake(sweep, {sweep.runs()[0], sweep.runs()[1]}, quick_options(2));
   Attempt dead;
   dead.process = this_process();
   --dead.process.start_ticks;
   dead.started = "2026-01-01T00:00:00Z";
   write_attempt(sweep.run_path(sweep.runs()[2]), dead);
-  write_file_atomically(sweep.run_path(sweep.runs()[2]) / "progress.json",
-                        R"({"phase": "eval", "task": 2, "tasks": 4, "done": 1, "total": 2, "eta_seconds": 3, "note": "n"})");
+  write_file_atomically(
+      sweep.run_path(sweep.runs()[2]) / "progress.json",
+      R"({"phase": "eval", "task": 2, "tasks": 4, "done": 1, "total": 2, "eta_seconds": 3, "note": "n"})");
   const auto json = nlohmann::json::parse(status_json(inspect_sweep(sweep)));
   CHECK(json["directory"] == (dir.path() / "out").string());
   CHECK(json["total"] == 3);

@@ -33,17 +33,17 @@ TEST_CASE("the batch script says what the config says", "[slurm]") {
   settings.experiment = "my table";
   settings.working_directory = "/work dir";
   settings.launcher = options_of({{"name", "slurm"},
-                                             {"jobs", 8},
-                                             {"threads", 4},
-                                             {"gpus", 1},
-                                             {"memory", "1.5G"},
-                                             {"partition", "long"},
-                                             {"account", "me"},
-                                             {"time", "1-00:00:00"},
-                                             {"setup", {"module load gcc", "export A=1"}},
-                                             {"sbatch", {"--exclude=n3"}},
-                                             {"warning_seconds", 300},
-                                             {"warning_signal", "USR2"}});
+                                  {"jobs", 8},
+                                  {"threads", 4},
+                                  {"gpus", 1},
+                                  {"memory", "1.5G"},
+                                  {"partition", "long"},
+                                  {"account", "me"},
+                                  {"time", "1-00:00:00"},
+                                  {"setup", {"module load gcc", "export A=1"}},
+                                  {"sbatch", {"--exclude=n3"}},
+                                  {"warning_seconds", 300},
+                                  {"warning_signal", "USR2"}});
   CHECK(slurm_script(settings, {"/opt/mneme", "/data/it's", "mneme-x-1", "1", 24}) ==
         "#!/bin/bash\n"
         "#SBATCH --job-name=mneme-x-1\n"
@@ -79,6 +79,10 @@ TEST_CASE("what Slurm says corrects what the files say", "[slurm]") {
   CHECK(state(after({"5_1", "COMPLETING", "None"}, begun("5_1", RunState::kFailed))) == RunState::kFailed);
   CHECK(state(after({"5_1", "COMPLETED", "None"}, begun("5_1", RunState::kDone))) == RunState::kDone);
   CHECK(state(after({"5_1", "PENDING", "BeginTime"}, begun("5_1", RunState::kInterrupted))) == RunState::kQueued);
+  CHECK(after({"5_1", "TIMEOUT", "None"}, begun("5_1", RunState::kInterrupted)).reason ==
+        "it ran into Slurm's time limit (task 5_1)");
+  CHECK(after({"5_1", "FAILED", "None"}, begun("5_1", RunState::kInterrupted)).reason == "as written");
+  CHECK(after({"5_1", "", ""}, begun("5_1", RunState::kInterrupted)).reason == "as written");
   CHECK(after({"5_1", "CANCELLED", "None"}, begun("5_1")).reason == "it was cancelled in Slurm (task 5_1)");
   CHECK(state(after({"5_1", "CANCELLED", "None"}, begun("5_1"))) == RunState::kInterrupted);
   CHECK(state(after({"5_1", "OUT_OF_MEMORY", "None"}, begun("5_1"))) == RunState::kFailed);
@@ -116,12 +120,14 @@ TEST_CASE("submissions survive writing and reading", "[slurm]") {
 TEST_CASE("a machine without Slurm says so", "[slurm]") {
   const std::string path = std::getenv("PATH");
   ::setenv("PATH", "/no/such/directory", 1);
-  CHECK(message_of([] { slurm_command({"sbatch", "x"}); }) ==
-        "sbatch: not found in PATH; is this a machine with Slurm? Otherwise use --launcher local");
+  CHECK(message_of([] {
+          slurm_command({"sbatch", "x"});
+        }) == "sbatch: not found in PATH; is this a machine with Slurm? Otherwise use --launcher local");
   const SlurmQueue queue = query_slurm({{"1", "name-1", "77", "", false, {"a"}}});
   ::setenv("PATH", path.c_str(), 1);
   CHECK_FALSE(queue.answered);
   CHECK(contains(queue.error, "squeue: not found"));
-  CHECK(message_of([] { slurm_command({"sh", "-c", "echo no partition >&2; exit 1"}); }) ==
-        "sh -c echo no partition >&2; exit 1 failed: no partition");
+  CHECK(message_of([] {
+          slurm_command({"sh", "-c", "echo no partition >&2; exit 1"});
+        }) == "sh -c echo no partition >&2; exit 1 failed: no partition");
 }

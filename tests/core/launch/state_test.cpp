@@ -1,5 +1,4 @@
 #include "core/launch/run_state.h"
-
 #include "core/record/writer.h"
 #include "tests/core/launch/fixture.h"
 #include "tests/support/catch.h"
@@ -110,8 +109,8 @@ TEST_CASE("times are written and read", "[state]") {
 }
 
 TEST_CASE("states have names", "[state]") {
-  for (const auto state : {RunState::kPending, RunState::kQueued, RunState::kRunning, RunState::kDone, RunState::kFailed,
-                           RunState::kDiverged, RunState::kInterrupted}) {
+  for (const auto state : {RunState::kPending, RunState::kQueued, RunState::kRunning, RunState::kDone,
+                           RunState::kFailed, RunState::kDiverged, RunState::kInterrupted}) {
     CHECK(parse_state(to_string(state)) == state);
   }
   CHECK_FALSE(parse_state("Done"));

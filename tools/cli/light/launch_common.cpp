@@ -1,7 +1,6 @@
 #include "tools/cli/light/launch_common.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <boost/program_options.hpp>
 #include <chrono>
@@ -16,6 +15,9 @@
 #include "core/launch/slots.h"
 #include "core/launch/slurm.h"
 #include "core/launch/validate.h"
+#include "core/report/format.h"
+#include "core/report/result.h"
+#include "core/report/table.h"
 #include "tools/cli/search_path.h"
 
 namespace mneme::cli {
@@ -28,13 +30,16 @@ namespace {
 const char* usage_of(LaunchCommand command) {
   switch (command) {
     case LaunchCommand::kRun:
-      return "usage: mneme run FILE [overrides] [options]\n\nRuns the experiment; a 'sweep:' block or -m makes it a sweep.";
+      return "usage: mneme run FILE [overrides] [options]\n\nRuns the experiment; a 'sweep:' block or -m makes it a "
+             "sweep.";
     case LaunchCommand::kPlan:
-      return "usage: mneme plan FILE [overrides] [options]\n\nShows the runs that 'mneme run' would start; starts nothing.";
+      return "usage: mneme plan FILE [overrides] [options]\n\nShows the runs that 'mneme run' would start; starts "
+             "nothing.";
     case LaunchCommand::kStatus:
       return "usage: mneme status DIR [options]\n\nShows what each run of a sweep is doing.";
     case LaunchCommand::kResume:
-      return "usage: mneme resume DIR [options]\n\nStarts again what is unfinished in a sweep: what was interrupted, failed "
+      return "usage: mneme resume DIR [options]\n\nStarts again what is unfinished in a sweep: what was interrupted, "
+             "failed "
              "or never started.";
   }
   return "";
@@ -74,7 +79,8 @@ po::options_description hidden_options() {
   std::vector<std::string> names;
   for (const auto& entry : known.options()) names.push_back("--" + entry->long_name());
   const std::string near = nearest(option, names);
-  throw UsageError(fmt::format("unknown option '{}'{}", option, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  throw UsageError(
+      fmt::format("unknown option '{}'{}", option, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 po::variables_map parse(LaunchCommand command, const Arguments& arguments) {
@@ -120,6 +126,16 @@ launch::LaunchResult launch_runs(launch::SweepDirectory& sweep, const launch::Se
   return launch::watch_slurm(sweep, settings, this_program(), view);
 }
 
+/// The results table of what has finished; a sweep without any result has none.
+void print_table(const fs::path& sweep) {
+  try {
+    const auto table = report::make_table(report::load_results({sweep}), {.single = "strategy=one"});
+    fmt::print("\n{}", report::format_table(table, "text", {}));
+  } catch (const Error& e) {
+    fmt::print(stderr, "no results table: {}\n", e.message());
+  }
+}
+
 bool all_done(const launch::SweepReport& report, const std::vector<launch::RunEntry>& runs) {
   std::set<std::string> ids;
   for (const auto& run : runs) ids.insert(run.id);
@@ -140,7 +156,9 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
     fmt::print("{}\n\n{}", usage_of(command), text.str());
     return result;
   }
-  const auto texts = [&](const char* name) { return value_of<std::vector<std::string>>(values, name).value_or(std::vector<std::string>{}); };
+  const auto texts = [&](const char* name) {
+    return value_of<std::vector<std::string>>(values, name).value_or(std::vector<std::string>{});
+  };
   result.positional = texts("positional");
   result.plugin_paths = texts("plugin-path");
   result.search_path = texts("config-dir");
@@ -156,7 +174,8 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
   result.launcher = value_of<std::string>(values, "launcher");
   result.on_error = value_of<std::string>(values, "on-error");
   result.slurm_task = value_of<std::string>(values, "slurm-task").value_or("");
-  if (result.jobs && *result.jobs < 1) throw UsageError(fmt::format("--jobs: found {}; expected at least 1", *result.jobs));
+  if (result.jobs && *result.jobs < 1)
+    throw UsageError(fmt::format("--jobs: found {}; expected at least 1", *result.jobs));
   check_choice("launcher", result.launcher, {"local", "slurm"});
   check_choice("on-error", result.on_error, {"continue", "stop"});
   if (result.extend && !result.out) throw UsageError("--extend needs --out DIR, the sweep to extend");
@@ -165,7 +184,8 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
 }
 
 launch::ComposedSweep compose(const LaunchArguments& arguments) {
-  if (arguments.positional.empty()) throw UsageError("expected an experiment file, for instance experiments/quickstart.yaml");
+  if (arguments.positional.empty())
+    throw UsageError("expected an experiment file, for instance experiments/quickstart.yaml");
   config::Request request;
   request.file = arguments.positional[0];
   request.overrides.assign(arguments.positional.begin() + 1, arguments.positional.end());
@@ -210,7 +230,8 @@ void settle_threads(launch::Settings& settings, std::size_t runs) {
 void validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
                       const std::vector<launch::RunEntry>& runs) {
   std::vector<std::pair<std::string, std::string>> configs;
-  for (const auto& run : runs) configs.emplace_back(run.id, read_file(sweep.run_path(run) / ".hydra" / "resolved.json"));
+  for (const auto& run : runs)
+    configs.emplace_back(run.id, read_file(sweep.run_path(run) / ".hydra" / "resolved.json"));
   if (!configs.empty()) launch::validate_runs(launch::make_runner(settings), configs);
 }
 
@@ -227,6 +248,7 @@ int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& set
     return result.interrupted ? kFailure : kSuccess;
   }
   launch::print_summary(stderr, report, seconds);
+  if (!arguments.json && report.count(RunState::kDone) > 0) print_table(sweep.path());
   return all_done(report, runs) && !result.interrupted ? kSuccess : kFailure;
 }
 

@@ -34,8 +34,8 @@ std::string label(const config::PlannedRun& run) {
 
 std::string script(const launch::ComposedSweep& sweep, const LaunchArguments& arguments) {
   const fs::path out = arguments.out ? fs::path(*arguments.out) : fs::path("results") / sweep.plan.name / "DATE_TIME";
-  return launch::slurm_script(sweep.settings, {this_program(), out, launch::slurm_job_name(sweep.settings, out, "1"), "1",
-                                               sweep.plan.runs.size()});
+  return launch::slurm_script(sweep.settings, {this_program(), out, launch::slurm_job_name(sweep.settings, out, "1"),
+                                               "1", sweep.plan.runs.size()});
 }
 
 int run_plan(const Arguments& arguments) {

@@ -18,9 +18,10 @@ int run_resume(const Arguments& arguments) {
   if (parsed.positional.empty()) throw UsageError("resume: expected the directory of a sweep");
   const fs::path directory = parsed.positional[0];
   if (parsed.positional.size() > 1) {
-    throw UsageError(fmt::format("resume: unexpected '{}': the config of a sweep that has begun does not change; "
-                                 "for other runs use: mneme run FILE [overrides] --out {} --extend",
-                                 parsed.positional[1], directory.string()));
+    throw UsageError(
+        fmt::format("resume: unexpected '{}': the config of a sweep that has begun does not change; "
+                    "for other runs use: mneme run FILE [overrides] --out {} --extend",
+                    parsed.positional[1], directory.string()));
   }
   if (!parsed.slurm_task.empty()) return launch::run_slurm_task(directory, parsed.slurm_task);
   auto sweep = launch::SweepDirectory::open_locked(directory);
@@ -38,6 +39,8 @@ int run_resume(const Arguments& arguments) {
 
 }  // namespace
 
-Command resume_command() { return {"resume", "DIR [options]", "starts again what is unfinished in a sweep", run_resume}; }
+Command resume_command() {
+  return {"resume", "DIR [options]", "starts again what is unfinished in a sweep", run_resume};
+}
 
 }  // namespace mneme::cli
