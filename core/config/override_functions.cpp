@@ -157,10 +157,8 @@ FunctionValue glob(const FunctionCall& call) {
     std::vector<std::string> result;
     if (is_text(value)) return std::vector{as_scalar(value)->scalar.as_string()};
     if (!as_list(value)) arguments.fail(fmt::format("takes a pattern or a list of them as '{}'", key));
-    for (const Element& item : as_list(value)->items) {
-      if (!is_text(item)) arguments.fail(fmt::format("'{}' holds {}, which is no pattern", key, type_name(item)));
-      result.push_back(item.scalar.as_string());
-    }
+    for (const Element& item : as_list(value)->items)  // what is no text matches as it is written
+      result.push_back(is_text(item) ? item.scalar.as_string() : element_text(item));
     return result;
   };
   Sweep sweep;

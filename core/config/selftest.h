@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 
 namespace mneme::config {
@@ -9,6 +10,7 @@ namespace mneme::config {
 struct SelftestResult {
   int passed = 0;
   int failed = 0;
+  std::map<std::string, int> deviations;  ///< cases held against a deviation, by its name
 };
 
 /// Runs a file of cases recorded from Hydra (one JSON object per line: env, tree, parse, compose, yaml_scalar, interp) and

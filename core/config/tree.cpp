@@ -165,19 +165,17 @@ void TreeUpdater::remove(const Override& override) {
 }
 
 void TreeUpdater::add(const Override& override, const Node& value) {
-  if (!value.is_container()) {
-    std::optional<Resolver::Target> found;
-    try {
-      found = Resolver(root_).select(override.key);
-    } catch (const NotAContainer&) {
-    } catch (const ConfigError& e) {
-      fail(override, e.message());
-    }
-    if (found && !found->node->is_missing() && !found->node->is_null())
-      fail(override, fmt::format("'{}' exists already; to change it write {} or {}", override.key,
-                                 shell_quoted(text_with_prefix(override, "")),
-                                 shell_quoted(text_with_prefix(override, "++"))));
+  std::optional<Resolver::Target> found;
+  try {
+    found = Resolver(root_).select(override.key);
+  } catch (const NotAContainer&) {  // a scalar on the way is replaced
+  } catch (const ConfigError& e) {
+    fail(override, e.message());
   }
+  if (found && !value.is_container() && !found->node->is_missing() && !found->node->is_null())
+    fail(override, fmt::format("'{}' exists already; to change it write {} or {}", override.key,
+                               shell_quoted(text_with_prefix(override, "")),
+                               shell_quoted(text_with_prefix(override, "++"))));
   update(override, value, true);
 }
 

@@ -78,7 +78,8 @@ class Builder {
     for (const auto& [key, value] : flattened_pairs(raw)) {
       const Raw& name = target(key);
       if (name.shape != Raw::Shape::kScalar) fail(name, "a list or map cannot be a key");
-      const Node key_node = scalar_value(type_of(name), name.text, where(name));
+      const ScalarType type = type_of(name) == ScalarType::kDefaultValue ? ScalarType::kString : type_of(name);
+      const Node key_node = scalar_value(type, name.text, where(name));
       if (key_node.is_null()) fail(name, "null cannot be a key; quote it if it is meant as text");
       Node item = build(value);
       // A scalar's place is where its value stands; an empty value stands at its key.

@@ -256,7 +256,7 @@ Node scalar_value(ScalarType type, std::string_view text, std::string_view where
     case ScalarType::kInt: return int_value(text, where);
     case ScalarType::kFloat: return float_value(text, where);
     case ScalarType::kDefaultValue: fail(where, text, "value (YAML 1.1 reserves '=')");
-    case ScalarType::kMerge:
+    case ScalarType::kMerge: fail(where, text, "value (YAML 1.1 merges maps by it)");
     case ScalarType::kTimestamp:
     case ScalarType::kString: break;
   }

@@ -103,6 +103,7 @@ int selftest(const Arguments& arguments) {
   if (arguments.size() != 2) throw UsageError("config selftest: one file of cases is expected");
   const config::SelftestResult result =
       config::run_selftest(arguments[1], [](const std::string& mismatch) { fmt::print("{}\n", mismatch); });
+  for (const auto& [name, count] : result.deviations) fmt::print("{} cases held against deviation {}\n", count, name);
   fmt::print("{} passed, {} failed\n", result.passed, result.failed);
   return result.failed == 0 ? kSuccess : kFailure;
 }
