@@ -66,14 +66,22 @@ Node encoded(const Element& element) {
 
 std::string_view value_type_name(ValueType type) {
   switch (type) {
-    case ValueType::kElement: return "ELEMENT";
-    case ValueType::kSimpleChoice: return "SIMPLE_CHOICE_SWEEP";
-    case ValueType::kChoice: return "CHOICE_SWEEP";
-    case ValueType::kGlob: return "GLOB_CHOICE_SWEEP";
-    case ValueType::kRange: return "RANGE_SWEEP";
-    case ValueType::kInterval: return "INTERVAL_SWEEP";
-    case ValueType::kTaskOrders: return "TASK_ORDERS";
-    case ValueType::kNone: break;
+    case ValueType::kElement:
+      return "ELEMENT";
+    case ValueType::kSimpleChoice:
+      return "SIMPLE_CHOICE_SWEEP";
+    case ValueType::kChoice:
+      return "CHOICE_SWEEP";
+    case ValueType::kGlob:
+      return "GLOB_CHOICE_SWEEP";
+    case ValueType::kRange:
+      return "RANGE_SWEEP";
+    case ValueType::kInterval:
+      return "INTERVAL_SWEEP";
+    case ValueType::kTaskOrders:
+      return "TASK_ORDERS";
+    case ValueType::kNone:
+      break;
   }
   return "";
 }
@@ -116,7 +124,8 @@ class Runner {
  private:
   static std::string shown_input(const std::string& kind, const Node& record) {
     if (kind == "compose")
-      return fmt::format("{}:{} {}", record.at("tree").as_string(), record.at("config").as_string(), dump_json(record.at("overrides")));
+      return fmt::format("{}:{} {}", record.at("tree").as_string(), record.at("config").as_string(),
+                         dump_json(record.at("overrides")));
     return dump_json(record.at(kind == "interp" ? "doc" : "in"));
   }
 
@@ -237,12 +246,16 @@ class Runner {
     if (!expected_ok && outcome.ok) return {"taken as " + dump_json(outcome.fields) + ", but Hydra refuses it"};
     if (!expected_ok) return located(kind, outcome.error);
     std::vector<std::string> differences;
-    for (const std::string_view key : {"op", "key", "pkg", "vt", "type", "value", "expand", "cfg", "yaml", "resolved"}) {
+    for (const std::string_view key :
+         {"op", "key", "pkg", "vt", "type", "value", "expand", "cfg", "yaml", "resolved"}) {
       const Node* expected = record.find(key);
-      if (!expected || (key == "key" && kind != "parse") || (key == "value" && expected->is_string() && expected->as_string() == "<env>")) continue;
+      if (!expected || (key == "key" && kind != "parse") ||
+          (key == "value" && expected->is_string() && expected->as_string() == "<env>"))
+        continue;
       const Node* found = outcome.fields.find(key);
       if (!found || !(*found == *expected))
-        differences.push_back(fmt::format("{} is {}, expected {}", key, text_of(outcome.fields, key), dump_json(*expected)));
+        differences.push_back(
+            fmt::format("{} is {}, expected {}", key, text_of(outcome.fields, key), dump_json(*expected)));
     }
     return differences;
   }
