@@ -104,11 +104,11 @@ class PretrainText::Writer {
     static constexpr std::array<std::pair<Maker, int>, 12> kMakers = {{{&Writer::copying, 2},
                                                                       {&Writer::listing, 3},
                                                                       {&Writer::fact, 2},
-                                                                      {&Writer::choose_given, 3},
-{&Writer::choose_same, 5},
+                                                                      {&Writer::choose_given, 2},
+{&Writer::choose_same, 3},
                                                                       {&Writer::choose_member, 6},
                                                                       {&Writer::choose_value, 6},
-                                                                      {&Writer::mood, 5},
+                                                                      {&Writer::mood, 9},
                                                                       {&Writer::binding, 3},
                                                                       {&Writer::sum, 6},
                                                                       {&Writer::shorten, 4},
@@ -330,7 +330,7 @@ class PretrainText::Writer {
   }
 
   PretrainDocument sum() {
-    const std::size_t b = 1 + below(12), smaller = below(25), larger = smaller + b;
+    const std::size_t b = 1 + below(6), smaller = below(10), larger = smaller + b;
     const bool plus = chance(50);
     const std::size_t a = plus ? smaller : larger, result = plus ? larger : smaller;
     if (chance(30)) return {fmt::format("{}{}{}=", a, plus ? "+" : "-", b), std::to_string(result)};
