@@ -114,7 +114,8 @@ const Composer::Base& Composer::base(const std::vector<const Override*>& group_o
   }
   const ConfigFile* primary = repository_->load(repository_->primary_name());
   result->tree.set_position_of(primary->content);
-  for (const auto& [group, option] : defaults.choices) result->choices.emplace_back(group, option.value_or("null"));
+  for (const auto& [group, option] : defaults.choices)
+    if (!group.starts_with("hydra/")) result->choices.emplace_back(group, option.value_or("null"));
   result->warnings = repository_->warnings();
   result->warnings.insert(result->warnings.end(), defaults.warnings.begin(), defaults.warnings.end());
   bases_.emplace_back(std::move(key), std::move(result));

@@ -80,9 +80,19 @@ class Planner {
         params_override(override);
         continue;
       }
-      (override.is_sweep() ? swept_ : fixed_).push_back(override);
-      order_.push_back(std::move(override));
+      remember(std::move(override));
     }
+    for (const Override& override : order_) (override.is_sweep() ? swept_ : fixed_).push_back(override);
+  }
+
+  // The last override of a key counts, at the place of the first.
+  void remember(Override override) {
+    for (Override& earlier : order_)
+      if (earlier.key_element() == override.key_element()) {
+        earlier = std::move(override);
+        return;
+      }
+    order_.push_back(std::move(override));
   }
 
   // +hydra.sweeper.params.seed="1,2" on the command line sweeps seed.
@@ -93,8 +103,7 @@ class Planner {
     for (Override& axis : read_axes(map, "hydra.sweeper.params")) {
       refuse_unsweepable(axis);
       axis.position = override.position;
-      swept_.push_back(axis);
-      order_.push_back(axis);
+      remember(axis);
     }
   }
 
