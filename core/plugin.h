@@ -40,6 +40,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "core/base/error.h"
 #include "core/strategy/descriptor.h"
 #include "core/strategy/replay_buffer.h"
 #include "core/strategy/strategy.h"

@@ -27,9 +27,9 @@ int compare_digits(std::string_view a, std::string_view b);
 std::string sum_digits(std::string_view a, std::string_view b);
 std::string negated_digits(std::string_view a);
 
-/// The values of a range: start, start + step, … up to but without stop. Whole numbers where all three are whole (booleans
-/// count as 0 and 1), else floats computed from the decimal texts of the three, so that 0.1 stays 0.1 (deviation D19).
-/// Throws ConfigError for a step of zero, numbers that are not finite and more than `most` values.
+/// The values of a range: start, start + step, … up to but without stop. Whole numbers where all three are whole
+/// (booleans count as 0 and 1), else floats computed from the decimal texts of the three, so that 0.1 stays 0.1
+/// (deviation D19). Throws ConfigError for a step of zero, numbers that are not finite and more than `most` values.
 std::vector<Node> range_values(const Node& start, const Node& stop, const Node& step, std::size_t most = 1'000'000);
 
 }  // namespace mneme::config

@@ -17,14 +17,21 @@ namespace mneme::config {
 namespace {
 std::string_view expected_name(ParamType type) {
   switch (type) {
-    case ParamType::kBool: return "true or false";
-    case ParamType::kInt: return "a whole number";
-    case ParamType::kReal: return "a number";
+    case ParamType::kBool:
+      return "true or false";
+    case ParamType::kInt:
+      return "a whole number";
+    case ParamType::kReal:
+      return "a number";
     case ParamType::kText:
-    case ParamType::kChoice: return "text";
-    case ParamType::kIntList: return "a list of whole numbers";
-    case ParamType::kRealList: return "a list of numbers";
-    case ParamType::kTextList: return "a list of texts";
+    case ParamType::kChoice:
+      return "text";
+    case ParamType::kIntList:
+      return "a list of whole numbers";
+    case ParamType::kRealList:
+      return "a list of numbers";
+    case ParamType::kTextList:
+      return "a list of texts";
   }
   return "";
 }
@@ -51,8 +58,7 @@ class Checker {
     result.set_position_of(map);
     for (const ParamSpec& spec : specs_) {
       const Node* given = map.is_map() ? find(map, spec.key) : nullptr;
-      if (!given && spec.default_text == "???")
-        fail(map, spec.key, fmt::format("the value is missing: {}", spec.help));
+      if (!given && spec.default_text == "???") fail(map, spec.key, fmt::format("the value is missing: {}", spec.help));
       put(result, spec.key, given ? checked(*given, spec) : default_value(spec));
     }
     return result;
@@ -101,8 +107,7 @@ class Checker {
   }
 
   Node checked(const Node& given, const ParamSpec& spec) const {
-    if (given.is_missing())
-      fail(given, spec.key, fmt::format("the value is ??? and must be given: {}", spec.help));
+    if (given.is_missing()) fail(given, spec.key, fmt::format("the value is ??? and must be given: {}", spec.help));
     if (given.is_null()) {
       if (!spec.nullable) fail(given, spec.key, fmt::format("expected {}, found null", expected_name(spec.type)));
       return given;
@@ -110,8 +115,10 @@ class Checker {
     switch (spec.type) {
       case ParamType::kIntList:
       case ParamType::kRealList:
-      case ParamType::kTextList: return checked_list(given, spec);
-      default: return checked_scalar(given, spec, spec.type);
+      case ParamType::kTextList:
+        return checked_list(given, spec);
+      default:
+        return checked_scalar(given, spec, spec.type);
     }
   }
 
@@ -127,7 +134,8 @@ class Checker {
   }
 
   [[noreturn]] void wrong_type(const Node& given, const ParamSpec& spec, ParamType type) const {
-    fail(given, spec.key, fmt::format("expected {}, found {} {}", expected_name(type), kind_name(given.kind()), describe(given)));
+    fail(given, spec.key,
+         fmt::format("expected {}, found {} {}", expected_name(type), kind_name(given.kind()), describe(given)));
   }
 
   Node checked_scalar(const Node& given, const ParamSpec& spec, ParamType type) const {
@@ -146,15 +154,17 @@ class Checker {
         real.set_position_of(given);
         return real;
       }
-      default: break;
+      default:
+        break;
     }
     if (!given.is_string()) wrong_type(given, spec, type);
     if (type == ParamType::kChoice || (type == ParamType::kText && !spec.range.empty())) {
       const std::vector<std::string> choices = split(spec.range, '|');
       if (std::find(choices.begin(), choices.end(), given.as_string()) == choices.end()) {
         const std::string near = nearest(given.as_string(), choices);
-        fail(given, spec.key, fmt::format("expected one of {}, found '{}'{}", fmt::join(choices, ", "), given.as_string(),
-                                          near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+        fail(given, spec.key,
+             fmt::format("expected one of {}, found '{}'{}", fmt::join(choices, ", "), given.as_string(),
+                         near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
       }
     }
     return given;
@@ -162,7 +172,10 @@ class Checker {
 
   void check_range(const Node& given, double value, const ParamSpec& spec) const {
     if (!in_range(value, spec.range))
-      fail(given, spec.key, fmt::format("expected a value {}, found {}", spec.range[0] == '[' || spec.range[0] == '(' ? "in " + spec.range : spec.range, describe(given)));
+      fail(
+          given, spec.key,
+          fmt::format("expected a value {}, found {}",
+                      spec.range[0] == '[' || spec.range[0] == '(' ? "in " + spec.range : spec.range, describe(given)));
   }
 
   // "> 0", ">= 1", "< 1", "<= 1", "[0, 1]", "(0, 1)", "[0, 1)", "(0, 1]" or ""

@@ -39,7 +39,8 @@ const Node* at_path(const Node& root, std::initializer_list<std::string_view> ke
   return node;
 }
 
-void add_search_path(Repository& repository, const std::vector<std::string>& overrides, std::vector<std::string>& warnings) {
+void add_search_path(Repository& repository, const std::vector<std::string>& overrides,
+                     std::vector<std::string>& warnings) {
   const ConfigFile* primary = repository.load(repository.primary_name());
   if (!primary->content.is_map())
     throw ConfigError(fmt::format("{}: the primary config must be a map, found a {}", primary->shown_path,
@@ -71,10 +72,10 @@ void refuse_sweeps(const std::vector<Override>& overrides) {
       throw ConfigError(fmt::format("{}: this is a sweep: add -m (--multirun) to run all of its values", where));
     const std::string value = override.text.substr(override.value_offset);
     const std::string key = override.text.substr(0, override.value_offset);
-    throw ConfigError(fmt::format("{}: a value with commas can mean three things:\n"
-                                  "  a list:  {}\n  a text:  {}\n  a sweep: add -m (--multirun)",
-                                  where, shell_quoted(fmt::format("{}[{}]", key, value)),
-                                  shell_quoted(fmt::format("{}'{}'", key, value))));
+    throw ConfigError(fmt::format(
+        "{}: a value with commas can mean three things:\n"
+        "  a list:  {}\n  a text:  {}\n  a sweep: add -m (--multirun)",
+        where, shell_quoted(fmt::format("{}[{}]", key, value)), shell_quoted(fmt::format("{}'{}'", key, value))));
   }
 }
 }  // namespace
@@ -139,8 +140,8 @@ Composition Composer::compose(const std::vector<Override>& overrides, bool lenie
   TreeUpdater updater(result.config, result.warnings);
   for (const Override* override : values) {
     if (override->key.find('/') != std::string::npos)  // deviation D8
-      throw ConfigError(fmt::format("{}: {}: there is no config group '{}'{}", to_string(override->position), override->text,
-                                    override->key, hint(override->key, repository_->group_names())));
+      throw ConfigError(fmt::format("{}: {}: there is no config group '{}'{}", to_string(override->position),
+                                    override->text, override->key, hint(override->key, repository_->group_names())));
     updater.apply(*override);
   }
   if (Node* hydra = result.config.find_typed(Kind::kString, "hydra")) {

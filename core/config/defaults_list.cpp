@@ -70,13 +70,15 @@ void DefaultsBuilder::read_overrides(const std::vector<const Override*>& overrid
       fail_override_of_group(*override, fmt::format("'++' does not work on config groups; use + or no prefix"));
     if (override->type == OverrideType::kDelete) {
       Deletion deletion{override->full_key(), override->value_type == ValueType::kNone, std::nullopt, override, false};
-      if (!deletion.any && !is_text && !is_null) fail_override_of_group(*override, "the option of a group must be text");
+      if (!deletion.any && !is_text && !is_null)
+        fail_override_of_group(*override, "the option of a group must be text");
       if (!deletion.any && is_text) deletion.option = value.scalar.as_string();
       std::erase_if(deletions_, [&](const Deletion& d) { return d.key == deletion.key; });
       deletions_.push_back(deletion);
       continue;
     }
-    Choice choice{override->full_key(), std::nullopt, {}, value.shape == Element::Shape::kList, override, "", {}, false};
+    Choice choice{
+        override->full_key(), std::nullopt, {}, value.shape == Element::Shape::kList, override, "", {}, false};
     for (const Element& item : value.items) {
       if (item.shape != Element::Shape::kScalar || !item.scalar.is_string())
         fail_override_of_group(*override, "the options of a group must be texts");
@@ -116,10 +118,11 @@ void DefaultsBuilder::note_choice(const Entry& entry) {
   if (known == choices_.end())
     choices_.emplace_back(key, entry.option);
   else if (known->second != entry.option)
-    throw ConfigError(fmt::format("{}: the group '{}' is chosen twice, as '{}' and as '{}'; to change an earlier choice "
-                                  "write 'override {}: {}' in the defaults list, or {}={} on the command line",
-                                  to_string(entry.position), key, option_text(known->second), option_text(entry.option), key,
-                                  option_text(entry.option), key, option_text(entry.option)));
+    throw ConfigError(
+        fmt::format("{}: the group '{}' is chosen twice, as '{}' and as '{}'; to change an earlier choice "
+                    "write 'override {}: {}' in the defaults list, or {}={} on the command line",
+                    to_string(entry.position), key, option_text(known->second), option_text(entry.option), key,
+                    option_text(entry.option), key, option_text(entry.option)));
   keys_of_group_[entry.group_path()].insert(key);
 }
 
@@ -144,7 +147,8 @@ void DefaultsBuilder::fail_not_found(const Tree& tree) const {
   throw ConfigError(message + "\nSearched in:" + repository_.search_path_text());
 }
 
-// Whether an entry has no file to expand: deleted, no option, an option still to be given, or an optional one not there.
+// Whether an entry has no file to expand: deleted, no option, an option still to be given, or an optional one not
+// there.
 bool DefaultsBuilder::stop_at(Entry& entry, Tree& tree, const ConfigFile*& file) {
   if (Deletion* deletion = find_deletion(entry)) {
     entry.deleted = true;
@@ -190,7 +194,7 @@ void DefaultsBuilder::expand(Tree& tree, bool is_root, bool interpolated, int de
     }
   collect_overrides(entry, entries, interpolated);
 
-  std::vector<std::unique_ptr<Tree>> children;  // from the last to the first
+  std::vector<std::unique_ptr<Tree>> children;   // from the last to the first
   std::vector<std::unique_ptr<Tree>> described;  // copies of the entries for interpolations, which see all of them
   for (const auto& child : entries) {
     described.push_back(std::make_unique<Tree>());
@@ -210,7 +214,8 @@ void DefaultsBuilder::expand(Tree& tree, bool is_root, bool interpolated, int de
   tree.children = std::move(children);
 }
 
-std::vector<std::unique_ptr<DefaultsBuilder::Tree>> DefaultsBuilder::entries_of(Tree& tree, const ConfigFile& file, bool) {
+std::vector<std::unique_ptr<DefaultsBuilder::Tree>> DefaultsBuilder::entries_of(Tree& tree, const ConfigFile& file,
+                                                                                bool) {
   std::vector<std::unique_ptr<Tree>> entries;
   for (const DefaultsEntry& written : file.defaults) {
     auto child = std::make_unique<Tree>();
@@ -221,34 +226,39 @@ std::vector<std::unique_ptr<DefaultsBuilder::Tree>> DefaultsBuilder::entries_of(
   return entries;
 }
 
-void DefaultsBuilder::check_self(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries, const ConfigFile& file,
-                                 bool& added) {
+void DefaultsBuilder::check_self(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries,
+                                 const ConfigFile& file, bool& added) {
   bool has_self = false, has_plain = false;
   for (const auto& child : entries) {
     if (!child->entry.overrides) has_plain = true;
     if (!child->entry.is_self()) continue;
-    if (has_self) throw ConfigError(fmt::format("{}: _self_ stands twice in the defaults list", to_string(child->entry.position)));
+    if (has_self)
+      throw ConfigError(fmt::format("{}: _self_ stands twice in the defaults list", to_string(child->entry.position)));
     has_self = true;
   }
   added = !has_self;
   if ((has_self || !has_plain) && !entries.empty()) return;
   if (parent.primary && file.has_content && has_plain)
-    warnings_.push_back(fmt::format("{}: the defaults list has no _self_: this file's own values come last. Write _self_ "
-                                    "where they belong", file.shown_path));
+    warnings_.push_back(
+        fmt::format("{}: the defaults list has no _self_: this file's own values come last. Write _self_ "
+                    "where they belong",
+                    file.shown_path));
   auto self = std::make_unique<Tree>();
   self->entry.name = "_self_";
   entries.push_back(std::move(self));
 }
 
-void DefaultsBuilder::collect_overrides(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries, bool interpolated) {
+void DefaultsBuilder::collect_overrides(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries,
+                                        bool interpolated) {
   const Entry* last = nullptr;
   for (const auto& child : entries) {
     Entry& entry = child->entry;
     if (entry.is_self()) continue;
     entry.set_parent(parent.group_path(), parent.final_package());
     if (last && !entry.overrides && !entry.external)
-      throw ConfigError(fmt::format("{}: 'override {}' stands before '{}'; overrides come at the end of the defaults list",
-                                    to_string(last->position), last->override_key(), entry.name));
+      throw ConfigError(
+          fmt::format("{}: 'override {}' stands before '{}'; overrides come at the end of the defaults list",
+                      to_string(last->position), last->override_key(), entry.name));
     if (!entry.overrides) continue;
     last = &entry;
     if (interpolated)
@@ -256,12 +266,13 @@ void DefaultsBuilder::collect_overrides(const Entry& parent, std::vector<std::un
                                     to_string(entry.position)));
     const std::string key = entry.override_key();
     if (!find_choice(key))
-      overridden_.push_back({key, entry.option, entry.options, entry.has_options, nullptr, parent.config_path(), entry.position, false});
+      overridden_.push_back(
+          {key, entry.option, entry.options, entry.has_options, nullptr, parent.config_path(), entry.position, false});
   }
 }
 
-void DefaultsBuilder::expand_child(Tree& parent, std::unique_ptr<Tree> child, std::vector<std::unique_ptr<Tree>>& children,
-                                   bool interpolated, int depth) {
+void DefaultsBuilder::expand_child(Tree& parent, std::unique_ptr<Tree> child,
+                                   std::vector<std::unique_ptr<Tree>>& children, bool interpolated, int depth) {
   Entry& entry = child->entry;
   child->parent = &parent;
   if (entry.is_self()) {
@@ -279,7 +290,8 @@ void DefaultsBuilder::expand_child(Tree& parent, std::unique_ptr<Tree> child, st
   if (entry.has_options) {
     for (auto option = entry.options.rbegin(); option != entry.options.rend(); ++option) {
       if (option->find("${") != std::string::npos)
-        throw ConfigError(fmt::format("{}: an interpolation cannot stand in a list of options", to_string(entry.position)));
+        throw ConfigError(
+            fmt::format("{}: an interpolation cannot stand in a list of options", to_string(entry.position)));
       auto one = std::make_unique<Tree>();
       one->entry = entry.single_option(*option);
       one->entry.set_parent(parent.entry.group_path(), parent.entry.final_package());
@@ -294,7 +306,8 @@ void DefaultsBuilder::expand_child(Tree& parent, std::unique_ptr<Tree> child, st
 }
 
 // Only group choices (and resolvers such as oc.env) can stand in the interpolations of a defaults list.
-void DefaultsBuilder::resolve_interpolation(Entry& entry, const std::vector<std::unique_ptr<Tree>>& entries, bool self_added) {
+void DefaultsBuilder::resolve_interpolation(Entry& entry, const std::vector<std::unique_ptr<Tree>>& entries,
+                                            bool self_added) {
   Node known = Node::map();
   for (const auto& [key, option] : choices_) known.set(key, option ? Node::string(*option) : Node::null());
   Node list = Node::list();
@@ -309,14 +322,17 @@ void DefaultsBuilder::resolve_interpolation(Entry& entry, const std::vector<std:
   try {
     const Resolver::Target target = Resolver(known).dereference(value, {&known});
     if (!target.node->is_string())
-      throw ConfigError(fmt::format("it gives {} {}, but must give text", kind_name(target.node->kind()), describe(*target.node)));
+      throw ConfigError(
+          fmt::format("it gives {} {}, but must give text", kind_name(target.node->kind()), describe(*target.node)));
     (entry.is_group ? entry.option.emplace() : entry.name) = target.node->as_string();
   } catch (const ConfigError& e) {
     std::vector<std::string> names;
     for (const auto& choice : choices_)
       if (!choice.first.starts_with("hydra/")) names.push_back(choice.first);
-    throw ConfigError(fmt::format("{}: the interpolation '{}' in a defaults list cannot be resolved: {}\nGroups that it can "
-                                  "name: {}", to_string(entry.position), text, e.message(), fmt::join(names, ", ")));
+    throw ConfigError(
+        fmt::format("{}: the interpolation '{}' in a defaults list cannot be resolved: {}\nGroups that it can "
+                    "name: {}",
+                    to_string(entry.position), text, e.message(), fmt::join(names, ", ")));
   }
 }
 
@@ -326,16 +342,16 @@ void DefaultsBuilder::check_all_used() const {
     const std::string group = choice.key.substr(0, choice.key.find('@'));
     const auto known = keys_of_group_.find(group);
     std::string message = fmt::format("the group '{}' is not in the defaults list", choice.key);
-    if (known != keys_of_group_.end())
-      message += fmt::format("; did you mean {}?", fmt::join(known->second, " or "));
+    if (known != keys_of_group_.end()) message += fmt::format("; did you mean {}?", fmt::join(known->second, " or "));
     if (!choice.external) throw ConfigError(fmt::format("{}: {}", to_string(choice.position), message));
-    fail_override_of_group(*choice.external, fmt::format("{}\nTo add it, write {}", message,
-                                                         shell_quoted("+" + choice.external->text)));
+    fail_override_of_group(*choice.external,
+                           fmt::format("{}\nTo add it, write {}", message, shell_quoted("+" + choice.external->text)));
   }
   for (const Deletion& deletion : deletions_)
     if (!deletion.used)
-      fail_override_of_group(*deletion.source, fmt::format("'{}{}' is not in the defaults list and cannot be deleted", deletion.key,
-                                                           deletion.any ? "" : "=" + option_text(deletion.option)));
+      fail_override_of_group(*deletion.source,
+                             fmt::format("'{}{}' is not in the defaults list and cannot be deleted", deletion.key,
+                                         deletion.any ? "" : "=" + option_text(deletion.option)));
 }
 
 void DefaultsBuilder::collect(const Tree& tree, const Tree* parent, std::set<std::string>& seen,
@@ -351,8 +367,8 @@ void DefaultsBuilder::collect(const Tree& tree, const Tree* parent, std::set<std
     return;
   }
   if (entry.is_group && !seen.insert(entry.override_key()).second)
-    throw ConfigError(fmt::format("{}: '{}' stands more than once in the final defaults list", to_string(entry.position),
-                                  entry.override_key()));
+    throw ConfigError(fmt::format("{}: '{}' stands more than once in the final defaults list",
+                                  to_string(entry.position), entry.override_key()));
   list.push_back({entry.config_path(), entry.final_package(), entry.primary});
 }
 

@@ -30,7 +30,8 @@ struct DefaultsResult {
 class DefaultsBuilder {
  public:
   /// \param allow_missing  leave out groups whose option is still ??? rather than refuse them
-  DefaultsBuilder(Repository& repository, bool allow_missing) : repository_(repository), allow_missing_(allow_missing) {}
+  DefaultsBuilder(Repository& repository, bool allow_missing)
+      : repository_(repository), allow_missing_(allow_missing) {}
   ~DefaultsBuilder();
 
   /// \param overrides  those that name config groups
@@ -60,7 +61,8 @@ class DefaultsBuilder {
   void read_overrides(const std::vector<const Override*>& overrides);
   void expand(Tree& tree, bool is_root, bool interpolated, int depth);
   std::vector<std::unique_ptr<Tree>> entries_of(Tree& tree, const ConfigFile& file, bool is_root);
-  void check_self(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries, const ConfigFile& file, bool& added);
+  void check_self(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries, const ConfigFile& file,
+                  bool& added);
   void collect_overrides(const Entry& parent, std::vector<std::unique_ptr<Tree>>& entries, bool interpolated);
   void expand_child(Tree& parent, std::unique_ptr<Tree> child, std::vector<std::unique_ptr<Tree>>& children,
                     bool interpolated, int depth);
@@ -70,7 +72,8 @@ class DefaultsBuilder {
   [[noreturn]] void fail_missing_option(const Entry& entry) const;
   [[noreturn]] void fail_not_found(const Tree& tree) const;
   void check_all_used() const;
-  void collect(const Tree& tree, const Tree* parent, std::set<std::string>& seen, std::vector<ResolvedDefault>& list) const;
+  void collect(const Tree& tree, const Tree* parent, std::set<std::string>& seen,
+               std::vector<ResolvedDefault>& list) const;
   Choice* find_choice(const std::string& key);
   Deletion* find_deletion(const Entry& entry);
 

@@ -18,7 +18,7 @@ struct DeviationVerdict {
 /// must come out as in Hydra.
 /// \param kind    of the case: "parse", "compose", …
 /// \param ok      whether Mneme took it; then `fields` holds what it made of it, else `error` says why not
-std::optional<DeviationVerdict> judge_deviation(const std::string& kind, const Node& record, bool ok, const Node& fields,
-                                                const std::string& error);
+std::optional<DeviationVerdict> judge_deviation(const std::string& kind, const Node& record, bool ok,
+                                                const Node& fields, const std::string& error);
 
 }  // namespace mneme::config

@@ -66,8 +66,8 @@ class Parser {
     return text_part(std::move(all));
   }
 
-  // Text with interpolations up to the closing quote, or to the end where quote is 0. Backslashes count only before "${",
-  // before the quote and, inside quotes, at the end.
+  // Text with interpolations up to the closing quote, or to the end where quote is 0. Backslashes count only before
+  // "${", before the quote and, inside quotes, at the end.
   std::vector<Expression> composite(char quote) {
     std::vector<Expression> parts;
     std::string literal;
@@ -159,7 +159,8 @@ class Parser {
     } else {
       const std::size_t begin = at_;
       while (at_ < text_.size() && is_key_char(text_[at_])) ++at_;
-      if (at_ == begin) fail(at_ == text_.size() ? "a key is missing" : fmt::format("expected a key, found '{}'", rest()));
+      if (at_ == begin)
+        fail(at_ == text_.size() ? "a key is missing" : fmt::format("expected a key, found '{}'", rest()));
       const std::string_view name = text_.substr(begin, at_ - begin);
       only_ids = only_ids && is_id_start(name[0]);
       for (const char c : name) only_ids = only_ids && is_id_part(c);
@@ -185,7 +186,8 @@ class Parser {
         values.push_back(element());
       if (at_close(close)) return values;
       skip_blanks();
-      if (peek() != ',') fail(at_ == text_.size() ? fmt::format("'{}' is missing", close) : fmt::format("unexpected '{}'", rest()));
+      if (peek() != ',')
+        fail(at_ == text_.size() ? fmt::format("'{}' is missing", close) : fmt::format("unexpected '{}'", rest()));
       ++at_;
       skip_blanks();
     }
@@ -287,16 +289,21 @@ class Parser {
       case TokenType::kUnquotedChar:
       case TokenType::kEscape:
       case TokenType::kColon:
-      case TokenType::kBlank: return token;
-      default: return {};
+      case TokenType::kBlank:
+        return token;
+      default:
+        return {};
     }
   }
 
   Node typed(TokenType type, std::string_view text) const {
     switch (type) {
-      case TokenType::kNull: return Node::null();
-      case TokenType::kBool: return Node::boolean((text[0] | 0x20) == 't');
-      case TokenType::kFloat: return Node::real(parse_python_float(text).value_or(0));
+      case TokenType::kNull:
+        return Node::null();
+      case TokenType::kBool:
+        return Node::boolean((text[0] | 0x20) == 't');
+      case TokenType::kFloat:
+        return Node::real(parse_python_float(text).value_or(0));
       case TokenType::kInt: {
         const auto digits = parse_python_int(text);
         if (!digits) fail("the number has more than 4300 digits");
@@ -307,7 +314,8 @@ class Parser {
         for (std::size_t i = 1; i < text.size(); i += 2) plain += text[i];
         return Node::string(std::move(plain));
       }
-      default: return Node::string(std::string(text));
+      default:
+        return Node::string(std::string(text));
     }
   }
 

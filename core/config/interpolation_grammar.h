@@ -28,8 +28,8 @@ struct Expression {
   std::string text;                                  ///< as written
 };
 
-/// Parses a whole string of a configuration. Throws ConfigError (without position) saying what is wrong and where in the
-/// text. Strings without "${" need no parsing.
+/// Parses a whole string of a configuration. Throws ConfigError (without position) saying what is wrong and where in
+/// the text. Strings without "${" need no parsing.
 Expression parse_interpolation(std::string_view text);
 
 /// Parses one value as it stands among a resolver's arguments, for oc.decode.

@@ -27,15 +27,25 @@ class JsonWriter {
 
   void value(const Node& node, int level) {
     switch (node.kind()) {
-      case Kind::kNull: text += "null"; return;
-      case Kind::kBool: text += node.as_bool() ? "true" : "false"; return;
-      case Kind::kInt: text += node.int_digits(); return;
-      case Kind::kFloat: return real(node.as_float());
-      case Kind::kString: text += json_string(node.as_string()); return;
+      case Kind::kNull:
+        text += "null";
+        return;
+      case Kind::kBool:
+        text += node.as_bool() ? "true" : "false";
+        return;
+      case Kind::kInt:
+        text += node.int_digits();
+        return;
+      case Kind::kFloat:
+        return real(node.as_float());
+      case Kind::kString:
+        text += json_string(node.as_string());
+        return;
       case Kind::kList:
         sequence(node.size(), "[", "]", level, [&](std::size_t i) { value(node.items()[i], level + 1); });
         return;
-      case Kind::kMap: return map(node, level);
+      case Kind::kMap:
+        return map(node, level);
     }
   }
 
@@ -206,7 +216,8 @@ Node parse_json(std::string_view text, const std::string& name) {
   Handler handler(name);
   nlohmann::json::sax_parse(text.begin(), text.end(), &handler);
   Node& root = handler.root;
-  if (root.is_map() && root.size() == 2 && root.has("$value") && root.has("$positions") && root.at("$positions").is_map()) {
+  if (root.is_map() && root.size() == 2 && root.has("$value") && root.has("$positions") &&
+      root.at("$positions").is_map()) {
     Node value = root.at("$value");
     std::size_t next = 0;
     restore_positions(value, root.at("$positions").at("files"), root.at("$positions").at("at").items(), next);

@@ -8,8 +8,9 @@
 namespace mneme::config {
 
 struct JsonOptions {
-  int indent = -1;         ///< blanks per level; -1 writes one line
-  bool positions = false;  ///< wrap the document as {"$value": …, "$positions": …} so that parse_json restores positions
+  int indent = -1;  ///< blanks per level; -1 writes one line
+  bool positions =
+      false;  ///< wrap the document as {"$value": …, "$positions": …} so that parse_json restores positions
 };
 
 /// JSON text that parse_json reads back to an equal node: floats keep a point or exponent, numbers beyond 64 bits all

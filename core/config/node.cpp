@@ -62,7 +62,8 @@ Node Node::integer_digits(std::string_view digits) {
   Node node;
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  node.value_ = error == std::errc() ? Int{value, {}} : Int{digits[0] == '-' ? INT64_MIN : INT64_MAX, std::string(digits)};
+  node.value_ =
+      error == std::errc() ? Int{value, {}} : Int{digits[0] == '-' ? INT64_MIN : INT64_MAX, std::string(digits)};
   return node;
 }
 
@@ -249,14 +250,20 @@ bool Node::erase_typed(Kind kind, std::string_view key) {
 bool operator==(const Node& a, const Node& b) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
-    case Kind::kNull: return true;
-    case Kind::kBool: return a.as_bool() == b.as_bool();
-    case Kind::kInt: return a.int_digits() == b.int_digits();
+    case Kind::kNull:
+      return true;
+    case Kind::kBool:
+      return a.as_bool() == b.as_bool();
+    case Kind::kInt:
+      return a.int_digits() == b.int_digits();
     case Kind::kFloat:
       return a.as_float() == b.as_float() || (std::isnan(a.as_float()) && std::isnan(b.as_float()));
-    case Kind::kString: return a.as_string() == b.as_string();
-    case Kind::kList: return a.items() == b.items();
-    case Kind::kMap: break;
+    case Kind::kString:
+      return a.as_string() == b.as_string();
+    case Kind::kList:
+      return a.items() == b.items();
+    case Kind::kMap:
+      break;
   }
   if (a.entries() != b.entries()) return false;
   for (std::size_t i = 0; i < a.size(); ++i)

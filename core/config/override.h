@@ -16,9 +16,9 @@ struct Element {
 
   Shape shape = Shape::kScalar;
   Node scalar;
-  char quote = 0;                                    ///< ' or " of a quoted string, else 0
-  bool shuffle = false;                              ///< a list written shuffle([…]): its order is drawn when it is used
-  std::vector<Element> items;                        ///< of a list
+  char quote = 0;              ///< ' or " of a quoted string, else 0
+  bool shuffle = false;        ///< a list written shuffle([…]): its order is drawn when it is used
+  std::vector<Element> items;  ///< of a list
   std::vector<std::pair<Element, Element>> entries;  ///< of a dict; keys are unquoted scalars
 };
 
@@ -36,10 +36,10 @@ struct Sweep {
   bool simple = false;   ///< a choice written a,b rather than choice(a,b)
   bool shuffle = false;  ///< choices and ranges: in random order
   std::vector<Element> choices;
-  Node start, stop, step;             ///< of a range; start and stop of an interval (floats)
-  std::vector<std::string> include;   ///< of a glob
-  std::vector<std::string> exclude;   ///< of a glob
-  std::vector<std::string> tags;  ///< of tag(); of task orders the function's name, with start = n and step = seed
+  Node start, stop, step;            ///< of a range; start and stop of an interval (floats)
+  std::vector<std::string> include;  ///< of a glob
+  std::vector<std::string> exclude;  ///< of a glob
+  std::vector<std::string> tags;     ///< of tag(); of task orders the function's name, with start = n and step = seed
 };
 
 enum class OverrideType { kChange, kAdd, kForceAdd, kDelete };
@@ -66,10 +66,10 @@ struct Override {
 };
 
 struct OverrideOptions {
-  bool lenient = false;     ///< '#' and letters beyond ASCII may stand in unquoted values (MNEME_LENIENT=1)
-  bool compat_1_4 = false;  ///< json(…) as in the coming Hydra 1.4
-  bool task_orders = false;  ///< permutations(…) and latin_square(…), which only sweeps know
-  int number = 1;           ///< which override of the command line this is, for positions
+  bool lenient = false;                 ///< '#' and letters beyond ASCII may stand in unquoted values (MNEME_LENIENT=1)
+  bool compat_1_4 = false;              ///< json(…) as in the coming Hydra 1.4
+  bool task_orders = false;             ///< permutations(…) and latin_square(…), which only sweeps know
+  int number = 1;                       ///< which override of the command line this is, for positions
   std::string file = "<command line>";  ///< for positions
 };
 
@@ -83,8 +83,8 @@ Override parse_override(std::string_view text, const OverrideOptions& options = 
 /// Parses only a value, as it stands behind '='.
 Override parse_override_value(std::string_view text, const OverrideOptions& options = default_override_options());
 
-/// The values of a choice or range sweep in order, before any shuffling. Throws ConfigError for an interval (it cannot be
-/// enumerated) and a glob (it needs the options of a group).
+/// The values of a choice or range sweep in order, before any shuffling. Throws ConfigError for an interval (it cannot
+/// be enumerated) and a glob (it needs the options of a group).
 std::vector<Element> sweep_values(const Sweep& sweep);
 
 /// Those names that a glob's include patterns take and its exclude patterns do not.

@@ -32,7 +32,8 @@ std::string lower(std::string text) {
 
 Node cast_int(const Node& value) {
   if (is_whole(value)) return Node::integer_digits(digits_of(value));
-  if (value.is_float() && std::isfinite(value.as_float())) return Node::integer_digits(truncated_digits(value.as_float()));
+  if (value.is_float() && std::isfinite(value.as_float()))
+    return Node::integer_digits(truncated_digits(value.as_float()));
   if (value.is_string())
     if (const auto digits = parse_python_int(value.as_string())) return Node::integer_digits(*digits);
   fail(Cast::kInt, value);
@@ -70,10 +71,14 @@ Element cast_element(Cast cast, const Element& element) {
 
 Node cast_scalar(Cast cast, const Node& value) {
   switch (cast) {
-    case Cast::kInt: return cast_int(value);
-    case Cast::kFloat: return cast_float(value);
-    case Cast::kBool: return cast_bool(value);
-    case Cast::kText: break;
+    case Cast::kInt:
+      return cast_int(value);
+    case Cast::kFloat:
+      return cast_float(value);
+    case Cast::kBool:
+      return cast_bool(value);
+    case Cast::kText:
+      break;
   }
   if (value.is_null()) fail(cast, value);
   return Node::string(value.is_bool() ? (value.as_bool() ? "true" : "false") : python_text(value));
@@ -128,13 +133,15 @@ bool python_equal(const Node& a, const Node& b) {
 }
 
 bool element_equal(const Element& a, const Element& b) {
-  if (a.shape != b.shape || a.quote != b.quote || a.items.size() != b.items.size() || a.entries.size() != b.entries.size())
+  if (a.shape != b.shape || a.quote != b.quote || a.items.size() != b.items.size() ||
+      a.entries.size() != b.entries.size())
     return false;
   if (a.shape == Element::Shape::kScalar) return python_equal(a.scalar, b.scalar);
   for (std::size_t i = 0; i < a.items.size(); ++i)
     if (!element_equal(a.items[i], b.items[i])) return false;
   for (std::size_t i = 0; i < a.entries.size(); ++i)
-    if (!element_equal(a.entries[i].first, b.entries[i].first) || !element_equal(a.entries[i].second, b.entries[i].second))
+    if (!element_equal(a.entries[i].first, b.entries[i].first) ||
+        !element_equal(a.entries[i].second, b.entries[i].second))
       return false;
   return true;
 }

@@ -11,7 +11,8 @@ enum class Cast { kInt, kFloat, kText, kBool };
 /// Python's int(), float(), bool() or Hydra's str() of a scalar. Throws ConfigError where Python raises.
 Node cast_scalar(Cast cast, const Node& value);
 
-/// The cast of a value: lists and maps element by element, choices value by value, ranges and intervals by their numbers.
+/// The cast of a value: lists and maps element by element, choices value by value, ranges and intervals by their
+/// numbers.
 FunctionValue cast_value(Cast cast, const FunctionValue& value);
 
 /// Python's == of two values.

@@ -157,10 +157,8 @@ FunctionValue glob(const FunctionCall& call) {
     std::vector<std::string> result;
     if (is_text(value)) return std::vector{as_scalar(value)->scalar.as_string()};
     if (!as_list(value)) arguments.fail(fmt::format("takes a pattern or a list of them as '{}'", key));
-    for (const Element& item : as_list(value)->items) {
-      if (!is_text(item)) arguments.fail(fmt::format("'{}' holds {}, which is no pattern", key, type_name(item)));
-      result.push_back(item.scalar.as_string());
-    }
+    for (const Element& item : as_list(value)->items)  // what is no text matches as it is written
+      result.push_back(is_text(item) ? item.scalar.as_string() : element_text(item));
     return result;
   };
   Sweep sweep;
@@ -255,7 +253,8 @@ FunctionValue sort(const FunctionCall& call) {
     Sweep sweep;
     sweep.simple = true;
     for (const FunctionValue& value : arguments.values) {
-      if (!as_scalar(value)) arguments.fail(fmt::format("sorts texts, numbers and booleans, found {}", type_name(value)));
+      if (!as_scalar(value))
+        arguments.fail(fmt::format("sorts texts, numbers and booleans, found {}", type_name(value)));
       sweep.choices.push_back(*as_scalar(value));
     }
     sort_elements(sweep.choices, reverse);
@@ -342,7 +341,8 @@ FunctionCall without_quotes(FunctionCall call) {
 // permutations(n=6, seed=0) and latin_square(seed=0)
 FunctionValue task_order(const FunctionCall& call) {
   const bool counted = call.name == "permutations";
-  const Arguments arguments(call, counted ? std::vector<std::string>{"n", "seed"} : std::vector<std::string>{"seed"}, {});
+  const Arguments arguments(call, counted ? std::vector<std::string>{"n", "seed"} : std::vector<std::string>{"seed"},
+                            {});
   const auto whole = [&](std::string_view key) {
     const Node number = arguments.number(key);
     if (!number.is_int()) arguments.fail(fmt::format("takes a whole number as '{}', found {}", key, describe(number)));
@@ -367,10 +367,17 @@ FunctionValue json_text(const FunctionCall& call) {
 FunctionValue call_function(const FunctionCall& original, const OverrideOptions& options) {
   using Function = std::function<FunctionValue(const FunctionCall&)>;
   const auto casts = [](Cast type) { return [type](const FunctionCall& c) { return cast(c, type); }; };
-  std::vector<std::pair<std::string, Function>> functions = {
-      {"bool", casts(Cast::kBool)}, {"choice", choice},         {"float", casts(Cast::kFloat)}, {"glob", glob},
-      {"int", casts(Cast::kInt)},   {"interval", interval},     {"range", range},               {"shuffle", shuffle},
-      {"sort", sort},               {"str", casts(Cast::kText)}, {"tag", tag}};
+  std::vector<std::pair<std::string, Function>> functions = {{"bool", casts(Cast::kBool)},
+                                                             {"choice", choice},
+                                                             {"float", casts(Cast::kFloat)},
+                                                             {"glob", glob},
+                                                             {"int", casts(Cast::kInt)},
+                                                             {"interval", interval},
+                                                             {"range", range},
+                                                             {"shuffle", shuffle},
+                                                             {"sort", sort},
+                                                             {"str", casts(Cast::kText)},
+                                                             {"tag", tag}};
   if (options.task_orders) {
     functions.emplace_back("permutations", task_order);
     functions.emplace_back("latin_square", task_order);

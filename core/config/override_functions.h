@@ -18,8 +18,8 @@ struct FunctionCall {
   std::vector<std::pair<std::string, FunctionValue>> named;
 };
 
-/// The value of a call: choice, range, glob, interval, sort, shuffle, tag and the casts int, float, str, bool (json with
-/// compat_1_4), with the argument checks and results of Hydra 1.3.8. Throws ConfigError saying what is wrong.
+/// The value of a call: choice, range, glob, interval, sort, shuffle, tag and the casts int, float, str, bool (json
+/// with compat_1_4), with the argument checks and results of Hydra 1.3.8. Throws ConfigError saying what is wrong.
 FunctionValue call_function(const FunctionCall& call, const OverrideOptions& options);
 
 /// Python's == of two scalars: 1, 1.0 and true are equal.

@@ -84,13 +84,20 @@ class Lexer {
     const char c = text_[at_];
     const auto one = [this](TokenType type) { return Token{type, at_, at_ + 1}; };
     switch (c) {
-      case '=': return {TokenType::kEqual, at_, skip_blanks(at_ + 1)};
-      case '~': return one(TokenType::kTilde);
-      case '+': return one(TokenType::kPlus);
-      case '@': return one(TokenType::kAt);
-      case ':': return one(TokenType::kColon);
-      case '/': return one(TokenType::kSlash);
-      default: break;
+      case '=':
+        return {TokenType::kEqual, at_, skip_blanks(at_ + 1)};
+      case '~':
+        return one(TokenType::kTilde);
+      case '+':
+        return one(TokenType::kPlus);
+      case '@':
+        return one(TokenType::kAt);
+      case ':':
+        return one(TokenType::kColon);
+      case '/':
+        return one(TokenType::kSlash);
+      default:
+        break;
     }
     const std::size_t id = is_id_start(c) ? skip_while(at_, is_id_part) : at_;
     const std::size_t special = key_segment(at_);
@@ -139,8 +146,7 @@ class Lexer {
     if (is_word_at(at_, "true")) offer(TokenType::kBool, at_ + 4);
     if (is_word_at(at_, "false")) offer(TokenType::kBool, at_ + 5);
     if (is_word_at(at_, "null")) offer(TokenType::kNull, at_ + 4);
-    if (std::string_view("/-\\+.$%*@?|").find(c) != std::string_view::npos)
-      offer(TokenType::kUnquotedChar, at_ + 1);
+    if (std::string_view("/-\\+.$%*@?|").find(c) != std::string_view::npos) offer(TokenType::kUnquotedChar, at_ + 1);
     if (is_id_start(c)) offer(TokenType::kId, skip_while(at_, is_id_part));
     offer(TokenType::kEscape, escape_end());
     if (c == '"' || c == '\'') offer(TokenType::kQuoted, quoted_end(c));
@@ -261,7 +267,8 @@ void fail_override(std::string_view text, std::size_t offset, const std::string&
   while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) ++end;
   std::string line = std::string(begin > 0 ? "…" : "") + std::string(text.substr(begin, end - begin));
   if (end < text.size()) line += "…";
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
   const std::size_t caret = code_points(text.substr(begin, offset - begin)) + (begin > 0 ? 1 : 0);
   std::string message = fmt::format("{}:{}:{}: {}\n  {}\n  {}^", options.file, options.number, offset + 1, what, line,
                                     std::string(caret, ' '));

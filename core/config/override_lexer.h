@@ -9,9 +9,32 @@
 namespace mneme::config {
 
 enum class TokenType {
-  kEnd, kEqual, kTilde, kPlus, kAt, kColon, kSlash, kId, kKeySpecial, kDotPath,                     // keys
-  kParenOpen, kComma, kParenClose, kBracketOpen, kBracketClose, kBraceOpen, kBraceClose,            // values
-  kFloat, kInt, kBool, kNull, kUnquotedChar, kEscape, kBlank, kQuoted, kInterpolation,
+  kEnd,
+  kEqual,
+  kTilde,
+  kPlus,
+  kAt,
+  kColon,
+  kSlash,
+  kId,
+  kKeySpecial,
+  kDotPath,  // keys
+  kParenOpen,
+  kComma,
+  kParenClose,
+  kBracketOpen,
+  kBracketClose,
+  kBraceOpen,
+  kBraceClose,  // values
+  kFloat,
+  kInt,
+  kBool,
+  kNull,
+  kUnquotedChar,
+  kEscape,
+  kBlank,
+  kQuoted,
+  kInterpolation,
 };
 
 struct Token {
@@ -20,9 +43,9 @@ struct Token {
   std::size_t end = 0;
 };
 
-/// Splits an override into tokens: key mode up to the first '=', then value mode; the longest token wins, among equals the
-/// first of the grammar. The last token is kEnd. Throws ConfigError at a character that starts no token.
-/// \param value_only  start in value mode
+/// Splits an override into tokens: key mode up to the first '=', then value mode; the longest token wins, among equals
+/// the first of the grammar. The last token is kEnd. Throws ConfigError at a character that starts no token. \param
+/// value_only  start in value mode
 std::vector<Token> tokenize_override(std::string_view text, bool value_only, const OverrideOptions& options);
 
 /// The first token of a text in value mode, with offsets from its start; kEnd where no token starts.

@@ -23,10 +23,13 @@ bool is_run_token(TokenType type, bool in_dict_key) {
     case TokenType::kBool:
     case TokenType::kUnquotedChar:
     case TokenType::kEscape:
-    case TokenType::kBlank: return true;
+    case TokenType::kBlank:
+      return true;
     case TokenType::kColon:
-    case TokenType::kInterpolation: return !in_dict_key;
-    default: return false;
+    case TokenType::kInterpolation:
+      return !in_dict_key;
+    default:
+      return false;
   }
 }
 
@@ -65,7 +68,10 @@ std::string unquoted(std::string_view token) {
 class Parser {
  public:
   Parser(std::string_view text, bool value_only, const OverrideOptions& options)
-      : text_(text), value_only_(value_only), options_(options), tokens_(tokenize_override(text, value_only, options)) {}
+      : text_(text),
+        value_only_(value_only),
+        options_(options),
+        tokens_(tokenize_override(text, value_only, options)) {}
 
   Override override() {
     Override result;
@@ -122,7 +128,8 @@ class Parser {
     } else if (first.type == TokenType::kKeySpecial || first.type == TokenType::kDotPath) {
       ++next_;
     }
-    result.key = text_.substr(first.begin, next_ == 0 ? 0 : std::max(tokens_[next_ - 1].end, first.begin) - first.begin);
+    result.key =
+        text_.substr(first.begin, next_ == 0 ? 0 : std::max(tokens_[next_ - 1].end, first.begin) - first.begin);
     if (take(TokenType::kAt)) {
       result.package.emplace();
       const Token& package = peek();
@@ -163,10 +170,18 @@ class Parser {
       case Sweep::Shape::kChoice:
         result.value_type = result.sweep.simple ? ValueType::kSimpleChoice : ValueType::kChoice;
         break;
-      case Sweep::Shape::kRange: result.value_type = ValueType::kRange; break;
-      case Sweep::Shape::kInterval: result.value_type = ValueType::kInterval; break;
-      case Sweep::Shape::kGlob: result.value_type = ValueType::kGlob; break;
-      case Sweep::Shape::kTaskOrders: result.value_type = ValueType::kTaskOrders; break;
+      case Sweep::Shape::kRange:
+        result.value_type = ValueType::kRange;
+        break;
+      case Sweep::Shape::kInterval:
+        result.value_type = ValueType::kInterval;
+        break;
+      case Sweep::Shape::kGlob:
+        result.value_type = ValueType::kGlob;
+        break;
+      case Sweep::Shape::kTaskOrders:
+        result.value_type = ValueType::kTaskOrders;
+        break;
     }
   }
 
@@ -176,8 +191,9 @@ class Parser {
     for (Value& value : values) {
       auto* element = std::get_if<Element>(&value);
       if (!element)
-        fail_at(start, "a choice, range, glob or interval cannot stand in a list of values with commas; "
-                       "write all the values in one choice(…)");
+        fail_at(start,
+                "a choice, range, glob or interval cannot stand in a list of values with commas; "
+                "write all the values in one choice(…)");
       result.sweep.choices.push_back(std::move(*element));
     }
   }
@@ -193,13 +209,17 @@ class Parser {
     if (++level_ > kMostLevels) fail(fmt::format("more than {} levels of nesting", kMostLevels));
     Value result = [&]() -> Value {
       switch (peek().type) {
-        case TokenType::kBracketOpen: return list();
-        case TokenType::kBraceOpen: return dict();
-        case TokenType::kQuoted: return quoted();
+        case TokenType::kBracketOpen:
+          return list();
+        case TokenType::kBraceOpen:
+          return dict();
+        case TokenType::kQuoted:
+          return quoted();
         case TokenType::kId:
           if (tokens_[next_ + 1].type == TokenType::kParenOpen) return function();
           break;
-        default: break;
+        default:
+          break;
       }
       return run(false);
     }();
@@ -279,7 +299,8 @@ class Parser {
     } else {
       std::string joined;
       for (std::size_t i = begin; i < end; ++i)
-        joined += tokens_[i].type == TokenType::kEscape ? unescaped(text_of(tokens_[i])) : std::string(text_of(tokens_[i]));
+        joined +=
+            tokens_[i].type == TokenType::kEscape ? unescaped(text_of(tokens_[i])) : std::string(text_of(tokens_[i]));
       result.scalar = Node::string(std::move(joined));
     }
     return result;
@@ -288,16 +309,21 @@ class Parser {
   Node typed(const Token& token) const {
     const std::string_view text = text_of(token);
     switch (token.type) {
-      case TokenType::kNull: return Node::null();
-      case TokenType::kBool: return Node::boolean((text[0] | 0x20) == 't');
-      case TokenType::kFloat: return Node::real(parse_python_float(text).value_or(0));
+      case TokenType::kNull:
+        return Node::null();
+      case TokenType::kBool:
+        return Node::boolean((text[0] | 0x20) == 't');
+      case TokenType::kFloat:
+        return Node::real(parse_python_float(text).value_or(0));
       case TokenType::kInt: {
         const auto digits = parse_python_int(text);
         if (!digits) fail_at(token.begin, "the number has more than 4300 digits");
         return Node::integer_digits(*digits);
       }
-      case TokenType::kEscape: return Node::string(unescaped(text));
-      default: return Node::string(std::string(text));
+      case TokenType::kEscape:
+        return Node::string(unescaped(text));
+      default:
+        return Node::string(std::string(text));
     }
   }
 
@@ -333,7 +359,8 @@ class Parser {
       call.named.emplace_back(name, std::move(value));
       return;
     }
-    if (!call.named.empty()) fail(fmt::format("an argument without a name stands behind a named one in {}()", call.name));
+    if (!call.named.empty())
+      fail(fmt::format("an argument without a name stands behind a named one in {}()", call.name));
     call.positional.push_back(element());
   }
 

@@ -96,7 +96,8 @@ std::string element_text(const Element& element) {
       for (const auto& [key, value] : element.entries)
         text += (text.empty() ? "" : ",") + element_text(key) + ":" + element_text(value);
       return "{" + text + "}";
-    case Element::Shape::kScalar: break;
+    case Element::Shape::kScalar:
+      break;
   }
   if (element.scalar.is_null()) return "null";
   if (!element.scalar.is_string()) return python_text(element.scalar);
@@ -106,7 +107,8 @@ std::string element_text(const Element& element) {
 
 std::vector<Element> sweep_values(const Sweep& sweep) {
   switch (sweep.shape) {
-    case Sweep::Shape::kChoice: return sweep.choices;
+    case Sweep::Shape::kChoice:
+      return sweep.choices;
     case Sweep::Shape::kRange: {
       std::vector<Element> values;
       for (Node& value : range_values(sweep.start, sweep.stop, sweep.step)) {
@@ -116,9 +118,12 @@ std::vector<Element> sweep_values(const Sweep& sweep) {
       return values;
     }
     case Sweep::Shape::kInterval:
-      throw ConfigError("an interval has no single values that a grid could take; use range(start,stop,step) or a choice");
-    case Sweep::Shape::kTaskOrders: throw ConfigError("task orders need the list that they permute");
-    case Sweep::Shape::kGlob: break;
+      throw ConfigError(
+          "an interval has no single values that a grid could take; use range(start,stop,step) or a choice");
+    case Sweep::Shape::kTaskOrders:
+      throw ConfigError("task orders need the list that they permute");
+    case Sweep::Shape::kGlob:
+      break;
   }
   throw ConfigError("a glob takes its values from the options of a config group");
 }

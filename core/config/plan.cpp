@@ -40,7 +40,8 @@ class Planner {
     const bool multirun = request_.multirun || (mode && mode->is_string() && mode->as_string() == "MULTIRUN");
     plan_.is_sweep = sweep || multirun;
     if (!plan_.is_sweep) refuse_sweeps();
-    const std::vector<Override> file_axes = multirun && params ? read_axes(*params, "hydra.sweeper.params") : std::vector<Override>{};
+    const std::vector<Override> file_axes =
+        multirun && params ? read_axes(*params, "hydra.sweeper.params") : std::vector<Override>{};
     expand(fixed_, swept_, sweep ? *sweep : Node(), file_axes, 0);
     finish();
     return std::move(plan_);
@@ -61,7 +62,8 @@ class Planner {
   static void refuse_unsweepable(const Override& override) {
     const std::string head = override.key.substr(0, override.key.find_first_of("./"));
     if (head == "hydra" || head == "launcher" || head == "sweep")  // deviation D18
-      throw ConfigError(located(override, fmt::format("'{}' cannot be swept: it says how runs are started, not what they do", head)));
+      throw ConfigError(
+          located(override, fmt::format("'{}' cannot be swept: it says how runs are started, not what they do", head)));
   }
 
   void parse_command_line() {
@@ -139,8 +141,8 @@ class Planner {
 
   void warn_if_repeated(const SweepAxis&) {}
 
-  SweepBlock make_block(const ParsedBlock& parsed, const std::vector<Override>& swept, const SweepContext& sweep_context,
-                        std::set<std::string>& placed) {
+  SweepBlock make_block(const ParsedBlock& parsed, const std::vector<Override>& swept,
+                        const SweepContext& sweep_context, std::set<std::string>& placed) {
     SweepBlock block;
     block.where = parsed.where;
     block.where_position = parsed.where_position;
@@ -184,7 +186,8 @@ class Planner {
       const auto found = std::find(settings_.order.begin(), settings_.order.end(), axis.key.full_key());
       return found - settings_.order.begin();
     };
-    std::stable_sort(block.axes.begin(), block.axes.end(), [&](const SweepAxis& a, const SweepAxis& b) { return rank(a) < rank(b); });
+    std::stable_sort(block.axes.begin(), block.axes.end(),
+                     [&](const SweepAxis& a, const SweepAxis& b) { return rank(a) < rank(b); });
   }
 
   void expand(const std::vector<Override>& fixed, const std::vector<Override>& swept, const Node& sweep,
@@ -206,7 +209,8 @@ class Planner {
     if (blocks.empty()) {
       blocks.emplace_back();
       if (sweep.is_map() && swept.empty() && file_axes.empty())
-        throw ConfigError(fmt::format("{}: sweep: the block sweeps nothing; give it a grid, a zip or blocks", to_string(sweep.position())));
+        throw ConfigError(fmt::format("{}: sweep: the block sweeps nothing; give it a grid, a zip or blocks",
+                                      to_string(sweep.position())));
     }
     for (ParsedBlock& block : blocks) block.grid.insert(block.grid.begin(), file_axes.begin(), file_axes.end());
     const SweepContext sweep_context = context(start);
@@ -224,8 +228,8 @@ class Planner {
     }
   }
 
-  void take(const std::vector<Override>& overrides, const std::vector<const Override*>& assignment, const SweepBlock& block,
-            const Node& sweep, int level) {
+  void take(const std::vector<Override>& overrides, const std::vector<const Override*>& assignment,
+            const SweepBlock& block, const Node& sweep, int level) {
     std::optional<Composition> composed;
     const auto compose_once = [&]() -> const Composition& {
       if (!composed) composed = compose_run(overrides);
@@ -269,7 +273,8 @@ class Planner {
     Node root;
     const auto look_up = [&](const std::string& key) -> const Node* {
       for (const Override* override : assignment)
-        if (override->full_key() == key) return kept.emplace_back(std::make_unique<Node>(to_node(override->value))).get();
+        if (override->full_key() == key)
+          return kept.emplace_back(std::make_unique<Node>(to_node(override->value))).get();
       const Composition& composition = compose_once();
       for (const auto& [group, option] : composition.choices)
         if (group == key) return kept.emplace_back(std::make_unique<Node>(Node::string(option))).get();
@@ -314,7 +319,8 @@ class Planner {
     const auto [first, is_new] = seen_.emplace(run.id, run.overrides);
     if (!is_new) {
       const int repeat = ++repeats_[run.id];
-      note(fmt::format("the runs [{}] and [{}] are the same{}", fmt::join(first->second, " "), fmt::join(run.overrides, " "),
+      note(fmt::format("the runs [{}] and [{}] are the same{}", fmt::join(first->second, " "),
+                       fmt::join(run.overrides, " "),
                        settings_.dedup ? "; the second is left out" : " (sweep.dedup=true leaves one of them out)"));
       if (settings_.dedup) return;
       run.id = run_id(run.resolved, repeat);
@@ -324,13 +330,16 @@ class Planner {
   }
 
   void note(const std::string& warning) {
-    if (std::find(plan_.warnings.begin(), plan_.warnings.end(), warning) == plan_.warnings.end()) plan_.warnings.push_back(warning);
+    if (std::find(plan_.warnings.begin(), plan_.warnings.end(), warning) == plan_.warnings.end())
+      plan_.warnings.push_back(warning);
   }
 
   void finish() const {
     if (!plan_.runs.empty() || settings_.allow_empty) return;
-    throw ConfigError(fmt::format("{}: the sweep has no runs: a range, glob or where leaves nothing; sweep.allow_empty=true "
-                                  "takes that (deviation D1)", request_.file.string()));
+    throw ConfigError(
+        fmt::format("{}: the sweep has no runs: a range, glob or where leaves nothing; sweep.allow_empty=true "
+                    "takes that (deviation D1)",
+                    request_.file.string()));
   }
 
   const Request& request_;

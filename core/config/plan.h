@@ -30,9 +30,9 @@ struct Plan {
 /// before it returns. Throws ConfigError for anything wrong in any run.
 Plan plan(const Request& request);
 
-/// 12 hex digits of the SHA-256 of a resolved configuration: the same for the same keys and values in any order. The keys
-/// `sweep` and `launcher` do not count: they say how runs are started, not what they compute.
-/// \param repeat  number of an identical run before this one
+/// 12 hex digits of the SHA-256 of a resolved configuration: the same for the same keys and values in any order. The
+/// keys `sweep` and `launcher` do not count: they say how runs are started, not what they compute. \param repeat number
+/// of an identical run before this one
 std::string run_id(const Node& resolved, int repeat = 0);
 
 }  // namespace mneme::config

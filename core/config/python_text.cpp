@@ -165,17 +165,23 @@ std::string python_repr(const Node& node) {
 
 std::string python_text(const Node& node) {
   switch (node.kind()) {
-    case Kind::kNull: return "None";
-    case Kind::kBool: return node.as_bool() ? "True" : "False";
-    case Kind::kInt: return node.int_digits();
-    case Kind::kFloat: return python_float_text(node.as_float());
-    case Kind::kString: return node.as_string();
+    case Kind::kNull:
+      return "None";
+    case Kind::kBool:
+      return node.as_bool() ? "True" : "False";
+    case Kind::kInt:
+      return node.int_digits();
+    case Kind::kFloat:
+      return python_float_text(node.as_float());
+    case Kind::kString:
+      return node.as_string();
     case Kind::kList: {
       std::string text = "[";
       for (const Node& item : node.items()) text += (text.size() > 1 ? ", " : "") + python_repr(item);
       return text + "]";
     }
-    case Kind::kMap: break;
+    case Kind::kMap:
+      break;
   }
   std::string text = "{";
   for (std::size_t i = 0; i < node.size(); ++i) {

@@ -12,8 +12,8 @@ namespace mneme::config {
 /// exponent of at least two digits ("1e-05"); "inf", "-inf", "nan".
 std::string python_float_text(double value);
 
-/// What Python's float(text) gives: blanks around and single underscores between digits are taken, "inf", "infinity" and
-/// "nan" in any case. Nothing where Python raises.
+/// What Python's float(text) gives: blanks around and single underscores between digits are taken, "inf", "infinity"
+/// and "nan" in any case. Nothing where Python raises.
 std::optional<double> parse_python_float(std::string_view text);
 
 /// The decimal digits of what Python's int(text, base) gives (base 2, 8, 10 or 16; no prefixes). Nothing where Python

@@ -86,7 +86,8 @@ std::optional<std::string> package_header(std::string_view text, const std::stri
       at = stop + 1;
     }
     if (words.size() != 2)
-      throw ConfigError(fmt::format("{}:{}:1: a header line is '# @package NAME', found '{}'", shown_path, number + 1, line));
+      throw ConfigError(
+          fmt::format("{}:{}:1: a header line is '# @package NAME', found '{}'", shown_path, number + 1, line));
     if (words[0] == "@package") package = words[1];
   }
   return package;
@@ -97,7 +98,8 @@ class DefaultsReader {
   explicit DefaultsReader(const std::string& shown_path) : shown_path_(shown_path) {}
 
   std::vector<DefaultsEntry> read(const Node& list) const {
-    if (!list.is_list()) fail(list, fmt::format("the defaults list must be a list, found a {}", kind_name(list.kind())));
+    if (!list.is_list())
+      fail(list, fmt::format("the defaults list must be a list, found a {}", kind_name(list.kind())));
     std::vector<DefaultsEntry> entries;
     for (const Node& item : list.items()) {
       entries.push_back(item.is_map() ? group(item) : config(item));
@@ -122,7 +124,8 @@ class DefaultsReader {
 
   DefaultsEntry config(const Node& item) const {
     if (!item.is_string())
-      fail(item, fmt::format("an entry of the defaults list is 'group: option' or a config's name, found {}", describe(item)));
+      fail(item, fmt::format("an entry of the defaults list is 'group: option' or a config's name, found {}",
+                             describe(item)));
     DefaultsEntry entry;
     entry.name = split_package(item.as_string(), entry.package);
     if (entry.name == "_self_" && entry.package) fail(item, "_self_ takes no package");
@@ -168,7 +171,8 @@ class DefaultsReader {
 };
 }  // namespace
 
-Repository::Repository(const Request& request) : primary_path_(request.file), primary_name_(request.file.stem().string()) {
+Repository::Repository(const Request& request)
+    : primary_path_(request.file), primary_name_(request.file.stem().string()) {
   const fs::path directory = request.file.has_parent_path() ? request.file.parent_path() : fs::path(".");
   roots_.push_back({directory, ""});
   if (directory_exists(directory / "conf")) roots_.push_back({directory / "conf", ""});
@@ -289,7 +293,8 @@ std::vector<std::string> Repository::group_names() const {
 std::string Repository::search_path_text() const {
   std::string text;
   for (const SearchRoot& root : roots_)
-    text += fmt::format("\n  {}{}", root.directory.string(), root.mount.empty() ? "" : fmt::format(" (as {}/)", root.mount));
+    text += fmt::format("\n  {}{}", root.directory.string(),
+                        root.mount.empty() ? "" : fmt::format(" (as {}/)", root.mount));
   return text;
 }
 

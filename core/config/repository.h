@@ -55,7 +55,9 @@ class Repository {
   /// The roots, one per line, for messages.
   std::string search_path_text() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
-  void add_warnings(const std::vector<std::string>& more) { warnings_.insert(warnings_.end(), more.begin(), more.end()); }
+  void add_warnings(const std::vector<std::string>& more) {
+    warnings_.insert(warnings_.end(), more.begin(), more.end());
+  }
 
  private:
   std::optional<std::filesystem::path> find_file(const std::string& path) const;

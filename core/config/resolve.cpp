@@ -73,16 +73,21 @@ Resolver::Target Resolver::dereference(const Node& node, const Parents& parents)
 
 Resolver::Target Resolver::evaluate(const Expression& expression, const Parents& parents) {
   switch (expression.shape) {
-    case Expression::Shape::kScalar: return computed(expression.scalar, parents, true);
-    case Expression::Shape::kConcat: return computed(Node::string(join(expression.parts, parents, false)), parents, true);
-    case Expression::Shape::kNode: return node_interpolation(expression, parents);
-    case Expression::Shape::kResolver: return resolver_call(expression, parents);
+    case Expression::Shape::kScalar:
+      return computed(expression.scalar, parents, true);
+    case Expression::Shape::kConcat:
+      return computed(Node::string(join(expression.parts, parents, false)), parents, true);
+    case Expression::Shape::kNode:
+      return node_interpolation(expression, parents);
+    case Expression::Shape::kResolver:
+      return resolver_call(expression, parents);
     case Expression::Shape::kList: {
       Node list = Node::list();
       for (const Expression& part : expression.parts) list.push_back(*evaluate(part, parents).node);
       return computed(std::move(list), parents, true);
     }
-    case Expression::Shape::kDict: break;
+    case Expression::Shape::kDict:
+      break;
   }
   Node map = Node::map();
   for (const auto& [key, value] : expression.entries)
@@ -115,7 +120,8 @@ Resolver::Target Resolver::node_interpolation(const Expression& expression, cons
     throw ConfigError(fmt::format("there is no key '{}'{}", key, split_key(key).size() == 1 ? hint(key, names) : ""));
   }
   for (const Node* parent : parents)
-    if (parent == target->node) throw ConfigError(fmt::format("'{}' leads to a value that holds the interpolation", key));
+    if (parent == target->node)
+      throw ConfigError(fmt::format("'{}' leads to a value that holds the interpolation", key));
   return *target;
 }
 
@@ -127,7 +133,8 @@ Resolver::Target Resolver::resolver_call(const Expression& expression, const Par
   return ResolverFunctions(*this, parents).call(name, arguments);
 }
 
-std::optional<Resolver::Target> Resolver::select_absolute(const Parents& parents, std::string_view key, bool missing_fails) {
+std::optional<Resolver::Target> Resolver::select_absolute(const Parents& parents, std::string_view key,
+                                                          bool missing_fails) {
   if (!key.starts_with('.')) return select_in(root_, {}, key, missing_fails);
   std::size_t level = parents.size();
   std::string_view rest = key.substr(1);
@@ -163,7 +170,8 @@ std::optional<Resolver::Target> Resolver::select_in(const Node& start, const Par
     }
     if (!child) return std::nullopt;
     if (child->is_missing() && missing_fails)
-      throw MissingValue(fmt::format("'{}' is still ???", fmt::join(parts.begin(), parts.begin() + static_cast<long>(i) + 1, ".")));
+      throw MissingValue(
+          fmt::format("'{}' is still ???", fmt::join(parts.begin(), parts.begin() + static_cast<long>(i) + 1, ".")));
     Target next = dereference(*child, below(at.parents, node));
     if (!next.owner) next.owner = at.owner;
     at = std::move(next);
@@ -189,7 +197,8 @@ Node Resolver::resolved_child(const Node& child, const Parents& parents, const s
     const Parents* above = &target.parents;
     return resolved_container(*target.node, *above, path);
   } catch (const MissingValue& e) {
-    if (options_.allow_missing) throw ConfigError(located(child, fmt::format("{} = '{}': {}", path, child.as_string(), e.message())));
+    if (options_.allow_missing)
+      throw ConfigError(located(child, fmt::format("{} = '{}': {}", path, child.as_string(), e.message())));
     missing_.push_back(fmt::format("{} ({})", path, e.message()));
     return child;
   } catch (const ConfigError& e) {
@@ -223,9 +232,10 @@ Node resolve(const Node& root, const ResolveOptions& options) {
   if (!resolver.missing().empty()) {
     std::string lines;
     for (const std::string& key : resolver.missing()) lines += "\n  " + key;
-    throw ConfigError(fmt::format("{}: these keys still have the value ??? and must be given, for instance as "
-                                  "key=value on the command line:{}",
-                                  root.position().file.empty() ? "configuration" : root.position().file, lines));
+    throw ConfigError(
+        fmt::format("{}: these keys still have the value ??? and must be given, for instance as "
+                    "key=value on the command line:{}",
+                    root.position().file.empty() ? "configuration" : root.position().file, lines));
   }
   return result;
 }

@@ -13,14 +13,14 @@
 namespace mneme::config {
 
 struct ResolveOptions {
-  bool allow_missing = false;          ///< keep "???" rather than refuse it, as `config show --resolve` does
-  const Node* hydra = nullptr;         ///< what ${hydra:…} reads; it resolves its own interpolations under root
-  bool skip_hydra = false;       ///< leave the root's key `hydra` as it is
+  bool allow_missing = false;   ///< keep "???" rather than refuse it, as `config show --resolve` does
+  const Node* hydra = nullptr;  ///< what ${hydra:…} reads; it resolves its own interpolations under root
+  bool skip_hydra = false;      ///< leave the root's key `hydra` as it is
   std::vector<std::string>* warnings = nullptr;  ///< receives the notes of ${oc.deprecated:…}
 };
 
-/// The configuration with every interpolation replaced by its value. Throws ConfigError naming the key and position of an
-/// interpolation that cannot be resolved and, in one message, all keys that are still "???".
+/// The configuration with every interpolation replaced by its value. Throws ConfigError naming the key and position of
+/// an interpolation that cannot be resolved and, in one message, all keys that are still "???".
 Node resolve(const Node& root, const ResolveOptions& options = {});
 
 /// A key leads through a scalar.

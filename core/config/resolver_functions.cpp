@@ -57,8 +57,9 @@ ResolverFunctions::Target ResolverFunctions::call(const std::string& name, const
     if (function.name != name) continue;
     if (arguments.size() < function.least || arguments.size() > function.most)
       throw ConfigError(fmt::format("{} takes {} argument{}, found {}", name,
-                                    function.least == function.most ? std::to_string(function.least)
-                                                                    : fmt::format("{} or {}", function.least, function.most),
+                                    function.least == function.most
+                                        ? std::to_string(function.least)
+                                        : fmt::format("{} or {}", function.least, function.most),
                                     function.most == 1 ? "" : "s", arguments.size()));
     return (this->*function.run)(arguments);
   }
@@ -130,7 +131,8 @@ const ResolverFunctions::Target ResolverFunctions::map_at(std::string_view name,
   const std::optional<Target> found = resolver_.select_absolute(parents_, key, true);
   if (!found) throw ConfigError(fmt::format("{}: there is no key '{}'", name, key));
   if (!found->node->is_map() || found->raw)
-    throw ConfigError(fmt::format("{} takes the key of a map, but '{}' is {}", name, key, kind_name(found->node->kind())));
+    throw ConfigError(
+        fmt::format("{} takes the key of a map, but '{}' is {}", name, key, kind_name(found->node->kind())));
   return *found;
 }
 
@@ -140,10 +142,17 @@ ResolverFunctions::Target ResolverFunctions::dict_keys(const std::vector<Target>
   for (std::size_t i = 0; i < map.node->size(); ++i) {
     const std::string& key = map.node->entries()[i].first;
     switch (map.node->key_kind(i)) {
-      case Kind::kBool: list.push_back(Node::boolean(key == "true")); break;
-      case Kind::kInt: list.push_back(Node::integer_digits(key)); break;
-      case Kind::kFloat: list.push_back(Node::real(parse_python_float(key).value_or(0))); break;
-      default: list.push_back(Node::string(key));
+      case Kind::kBool:
+        list.push_back(Node::boolean(key == "true"));
+        break;
+      case Kind::kInt:
+        list.push_back(Node::integer_digits(key));
+        break;
+      case Kind::kFloat:
+        list.push_back(Node::real(parse_python_float(key).value_or(0)));
+        break;
+      default:
+        list.push_back(Node::string(key));
     }
   }
   return computed(std::move(list), false);
@@ -154,7 +163,8 @@ ResolverFunctions::Target ResolverFunctions::dict_values(const std::vector<Targe
   const Target map = map_at("oc.dict.values", key);
   if (key.starts_with('.')) key = "." + key;  // the values are one level deeper, in the new list
   Node list = Node::list();
-  for (const auto& entry : map.node->entries()) list.push_back(Node::string(fmt::format("${{{}.{}}}", key, entry.first)));
+  for (const auto& entry : map.node->entries())
+    list.push_back(Node::string(fmt::format("${{{}.{}}}", key, entry.first)));
   return computed(std::move(list), false);
 }
 

@@ -18,17 +18,25 @@ class Canonical {
 
   void value(const Node& node) {
     switch (node.kind()) {
-      case Kind::kNull: text += 'n'; return;
-      case Kind::kBool: text += node.as_bool() ? 't' : 'f'; return;
-      case Kind::kInt: return tagged('i', node.int_digits());
-      case Kind::kFloat: return real(node.as_float());
-      case Kind::kString: return tagged('s', node.as_string());
+      case Kind::kNull:
+        text += 'n';
+        return;
+      case Kind::kBool:
+        text += node.as_bool() ? 't' : 'f';
+        return;
+      case Kind::kInt:
+        return tagged('i', node.int_digits());
+      case Kind::kFloat:
+        return real(node.as_float());
+      case Kind::kString:
+        return tagged('s', node.as_string());
       case Kind::kList:
         text += '[';
         for (const Node& item : node.items()) value(item);
         text += ']';
         return;
-      case Kind::kMap: return map(node, false);
+      case Kind::kMap:
+        return map(node, false);
     }
   }
 

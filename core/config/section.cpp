@@ -46,7 +46,8 @@ const Node& Section::need(std::string_view key) const {
     const std::string near = nearest(key, keys);
     fail(key, fmt::format("the key is missing{}", near.empty() ? "" : fmt::format("; '{}' is there", near)));
   }
-  if (node->is_missing()) fail(key, fmt::format("the value is ??? and must be given, for instance as {}=VALUE", path_of(key)));
+  if (node->is_missing())
+    fail(key, fmt::format("the value is ??? and must be given, for instance as {}=VALUE", path_of(key)));
   return *node;
 }
 
@@ -109,7 +110,8 @@ std::vector<std::string> Section::texts(std::string_view key, std::optional<std:
   return values<std::string>(key, std::move(fallback), [](const Node& n) { return n.as_string(); });
 }
 
-std::vector<std::int64_t> Section::int64s(std::string_view key, std::optional<std::vector<std::int64_t>> fallback) const {
+std::vector<std::int64_t> Section::int64s(std::string_view key,
+                                          std::optional<std::vector<std::int64_t>> fallback) const {
   return values<std::int64_t>(key, std::move(fallback), [](const Node& n) { return n.as_int(); });
 }
 

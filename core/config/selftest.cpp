@@ -17,6 +17,7 @@
 #include "core/config/json.h"
 #include "core/config/override.h"
 #include "core/config/python_text.h"
+#include "core/config/tree.h"
 #include "core/config/yaml.h"
 
 namespace mneme::config {
@@ -65,14 +66,22 @@ Node encoded(const Element& element) {
 
 std::string_view value_type_name(ValueType type) {
   switch (type) {
-    case ValueType::kElement: return "ELEMENT";
-    case ValueType::kSimpleChoice: return "SIMPLE_CHOICE_SWEEP";
-    case ValueType::kChoice: return "CHOICE_SWEEP";
-    case ValueType::kGlob: return "GLOB_CHOICE_SWEEP";
-    case ValueType::kRange: return "RANGE_SWEEP";
-    case ValueType::kInterval: return "INTERVAL_SWEEP";
-    case ValueType::kTaskOrders: return "TASK_ORDERS";
-    case ValueType::kNone: break;
+    case ValueType::kElement:
+      return "ELEMENT";
+    case ValueType::kSimpleChoice:
+      return "SIMPLE_CHOICE_SWEEP";
+    case ValueType::kChoice:
+      return "CHOICE_SWEEP";
+    case ValueType::kGlob:
+      return "GLOB_CHOICE_SWEEP";
+    case ValueType::kRange:
+      return "RANGE_SWEEP";
+    case ValueType::kInterval:
+      return "INTERVAL_SWEEP";
+    case ValueType::kTaskOrders:
+      return "TASK_ORDERS";
+    case ValueType::kNone:
+      break;
   }
   return "";
 }
@@ -115,7 +124,8 @@ class Runner {
  private:
   static std::string shown_input(const std::string& kind, const Node& record) {
     if (kind == "compose")
-      return fmt::format("{}:{} {}", record.at("tree").as_string(), record.at("config").as_string(), dump_json(record.at("overrides")));
+      return fmt::format("{}:{} {}", record.at("tree").as_string(), record.at("config").as_string(),
+                         dump_json(record.at("overrides")));
     return dump_json(record.at(kind == "interp" ? "doc" : "in"));
   }
 
@@ -139,6 +149,7 @@ class Runner {
     if (kind == "compose") return composed(record);
     if (kind == "yaml_scalar") return scalar(record);
     if (kind == "interp") return interpolated(record);
+    if (kind == "yaml") return document(record);
     throw Error(fmt::format("unknown kind of case '{}'", kind));
   }
 
@@ -174,7 +185,12 @@ class Runner {
     if (record.has("resolved")) {
       ResolveOptions options;
       options.allow_missing = true;
-      outcome.fields.set("resolved", Node::string(dump_yaml(resolve(composition, options))));
+      Node text;
+      try {
+        text = Node::string(dump_yaml(resolve(composition, options)));
+      } catch (const ConfigError&) {  // recorded as null
+      }
+      outcome.fields.set("resolved", std::move(text));
     }
     return outcome;
   }
@@ -187,19 +203,40 @@ class Runner {
   }
 
   static Outcome scalar(const Node& record) {
-    return typed(parse_yaml("key: " + record.at("in").as_string() + "\n", "case").at("key"));
+    const Node root = parse_yaml("key: " + record.at("in").as_string() + "\n", "case");
+    check_interpolations(root);
+    return typed(root.at("key"));
+  }
+
+  // A whole document: its value and the text that dumping it gives. An empty one and a lone text stand for a map.
+  static Outcome document(const Node& record) {
+    Node value = parse_yaml(record.at("in").as_string(), "case");
+    if (value.is_string()) value = parse_yaml(value.as_string(), "case");
+    if (value.is_null() || value.is_string()) {
+      Node map = Node::map();
+      if (value.is_string()) map.set(value.as_string(), Node::null());
+      value = std::move(map);
+    }
+    if (!value.is_container()) throw ConfigError("the document is neither a map nor a list");
+    check_interpolations(value);
+    Outcome outcome;
+    outcome.fields.set("value", value);
+    outcome.fields.set("yaml", Node::string(dump_yaml(value)));
+    return outcome;
   }
 
   static Outcome interpolated(const Node& record) {
     const Node root = parse_yaml(record.at("doc").as_string(), "case");
+    check_interpolations(root);
     Resolver resolver(root);
     const auto target = resolver.select(record.at("key").as_string());
     if (!target) throw ConfigError(fmt::format("there is no key {}", record.at("key").as_string()));
     return typed(resolver.resolved(*target));
   }
 
-  static std::vector<std::string> compare(const std::string& kind, const Node& record, const Outcome& outcome) {
+  std::vector<std::string> compare(const std::string& kind, const Node& record, const Outcome& outcome) {
     if (const auto verdict = judge_deviation(kind, record, outcome.ok, outcome.fields, outcome.error)) {
+      ++result.deviations[verdict->name];
       if (verdict->met) return {};
       return {fmt::format("deviation {} asks for {}; found {}", verdict->name, verdict->expected,
                           outcome.ok ? dump_json(outcome.fields) : "the error: " + outcome.error)};
@@ -209,12 +246,16 @@ class Runner {
     if (!expected_ok && outcome.ok) return {"taken as " + dump_json(outcome.fields) + ", but Hydra refuses it"};
     if (!expected_ok) return located(kind, outcome.error);
     std::vector<std::string> differences;
-    for (const std::string_view key : {"op", "key", "pkg", "vt", "type", "value", "expand", "cfg", "yaml", "resolved"}) {
+    for (const std::string_view key :
+         {"op", "key", "pkg", "vt", "type", "value", "expand", "cfg", "yaml", "resolved"}) {
       const Node* expected = record.find(key);
-      if (!expected || (key == "key" && kind != "parse") || (key == "value" && expected->is_string() && expected->as_string() == "<env>")) continue;
+      if (!expected || (key == "key" && kind != "parse") ||
+          (key == "value" && expected->is_string() && expected->as_string() == "<env>"))
+        continue;
       const Node* found = outcome.fields.find(key);
       if (!found || !(*found == *expected))
-        differences.push_back(fmt::format("{} is {}, expected {}", key, text_of(outcome.fields, key), dump_json(*expected)));
+        differences.push_back(
+            fmt::format("{} is {}, expected {}", key, text_of(outcome.fields, key), dump_json(*expected)));
     }
     return differences;
   }

@@ -30,7 +30,8 @@ OverrideOptions options_at(const Node& node) {
 
 Override axis(const std::string& key, const Node& value, const std::string& path) {
   const OverrideOptions options = options_at(value);
-  if (value.is_map()) fail_at(value, fmt::format("{}.{}: the values of a sweep are a text such as \"1,2\" or a list", path, key));
+  if (value.is_map())
+    fail_at(value, fmt::format("{}.{}: the values of a sweep are a text such as \"1,2\" or a list", path, key));
   if (value.is_string()) return parse_override(key + "=" + value.as_string(), options);
   Override override = parse_override(key + "=", options);
   if (!value.is_list()) {
@@ -131,7 +132,8 @@ Element to_element(const Node& node) {
 std::vector<Override> read_axes(const Node& map, const std::string& path) {
   std::vector<Override> axes;
   if (map.is_null()) return axes;
-  if (!map.is_map()) fail_at(map, fmt::format("{}: expected a map of key: values, found a {}", path, kind_name(map.kind())));
+  if (!map.is_map())
+    fail_at(map, fmt::format("{}: expected a map of key: values, found a {}", path, kind_name(map.kind())));
   for (const auto& [key, value] : map.entries()) axes.push_back(axis(key, value, path));
   return axes;
 }
@@ -155,8 +157,8 @@ ParsedBlock read_block(const Node& map, const std::string& path) {
   for (const auto* axes : {&block.grid, &block.zip})
     for (const Override& override : *axes)
       if (!keys.insert(override.full_key()).second)
-        throw ConfigError(fmt::format("{}: {}: the key '{}' is swept twice in one block", to_string(override.position), path,
-                                      override.full_key()));
+        throw ConfigError(fmt::format("{}: {}: the key '{}' is swept twice in one block", to_string(override.position),
+                                      path, override.full_key()));
   return block;
 }
 }  // namespace
@@ -183,7 +185,8 @@ std::vector<ParsedBlock> read_sweep_blocks(const Node& sweep) {
   if (sweep.has("grid") || sweep.has("zip") || sweep.has("where")) blocks.push_back(read_block(sweep, "sweep"));
   const Node* list = sweep.find("blocks");
   if (!list || list->is_null()) return blocks;
-  if (!list->is_list()) fail_at(*list, fmt::format("sweep.blocks: expected a list, found a {}", kind_name(list->kind())));
+  if (!list->is_list())
+    fail_at(*list, fmt::format("sweep.blocks: expected a list, found a {}", kind_name(list->kind())));
   const std::vector<std::string> known = {"grid", "zip", "where"};
   for (std::size_t i = 0; i < list->size(); ++i) {
     const Node& item = list->items()[i];
@@ -197,7 +200,8 @@ std::vector<ParsedBlock> read_sweep_blocks(const Node& sweep) {
   return blocks;
 }
 
-void for_each_combination(const SweepBlock& block, const std::function<void(const std::vector<const Override*>&)>& take) {
+void for_each_combination(const SweepBlock& block,
+                          const std::function<void(const std::vector<const Override*>&)>& take) {
   // The zipped axes turn together, as one wheel at the place of the last of them.
   std::vector<std::size_t> lengths;  // per wheel
   std::vector<std::size_t> wheel_of(block.axes.size());

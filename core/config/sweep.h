@@ -67,6 +67,7 @@ std::vector<ParsedBlock> read_sweep_blocks(const Node& sweep);
 std::vector<Override> read_axes(const Node& map, const std::string& path);
 
 /// Calls take(assignment) for every combination of a block's axes, the last axis fastest.
-void for_each_combination(const SweepBlock& block, const std::function<void(const std::vector<const Override*>&)>& take);
+void for_each_combination(const SweepBlock& block,
+                          const std::function<void(const std::vector<const Override*>&)>& take);
 
 }  // namespace mneme::config

@@ -34,8 +34,8 @@ std::vector<Order> permutations(const Node& count, std::size_t size, RandomStrea
   const std::int64_t most = factorial(size);
   if (count.is_null()) {
     if (most > kMostOrders)
-      throw ConfigError(fmt::format("permutations(): {} items have more than {} orders; say how many: permutations(n=6)", size,
-                                    kMostOrders));
+      throw ConfigError(fmt::format(
+          "permutations(): {} items have more than {} orders; say how many: permutations(n=6)", size, kMostOrders));
     Order order = first_order(size);
     do {
       orders.push_back(order);
@@ -76,8 +76,8 @@ std::vector<Order> latin_square(std::size_t size, RandomStream& random) {
 std::vector<Element> task_orders(const Sweep& sweep, const Node& list) {
   const std::string& name = sweep.tags.at(0);
   if (!list.is_list() || list.size() == 0)
-    throw ConfigError(fmt::format("{}() permutes the list that the key holds, but it holds {} {}", name, kind_name(list.kind()),
-                                  describe(list)));
+    throw ConfigError(fmt::format("{}() permutes the list that the key holds, but it holds {} {}", name,
+                                  kind_name(list.kind()), describe(list)));
   RandomStream random(static_cast<std::uint64_t>(sweep.step.as_int()), name);
   const std::vector<Order> orders =
       name == "permutations" ? permutations(sweep.start, list.size(), random) : latin_square(list.size(), random);

@@ -36,7 +36,8 @@ class Merger {
         merge(*old, value, parents);
       else if (old->is_container() && value.is_container() && old->kind() != value.kind())
         throw ConfigError(fmt::format("{}: a {} cannot be merged into the {} '{}' of {}", to_string(value.position()),
-                                      kind_name(value.kind()), kind_name(old->kind()), key, to_string(old->position())));
+                                      kind_name(value.kind()), kind_name(old->kind()), key,
+                                      to_string(old->position())));
       else if (!value.is_missing())
         *old = value;
     }
@@ -108,9 +109,12 @@ void TreeUpdater::apply(const Override& override) {
     fail(override, e.message());
   }
   switch (override.type) {
-    case OverrideType::kAdd: return add(override, value);
-    case OverrideType::kForceAdd: return update(override, value, true);
-    default: return update(override, value, false);
+    case OverrideType::kAdd:
+      return add(override, value);
+    case OverrideType::kForceAdd:
+      return update(override, value, true);
+    default:
+      return update(override, value, false);
   }
 }
 
@@ -151,7 +155,8 @@ void TreeUpdater::remove(const Override& override) {
     const Node expected = to_node(override.value);
     const Node actual = found->raw ? *found->node : resolver.resolved(*found);
     if (!python_equal(expected, actual))
-      fail(override, fmt::format("the value of '{}' is {} and not {}", override.key, describe(actual), describe(expected)));
+      fail(override,
+           fmt::format("the value of '{}' is {} and not {}", override.key, describe(actual), describe(expected)));
   }
   const std::size_t dot = override.key.rfind('.');
   Node* holder = &root_;
@@ -165,89 +170,85 @@ void TreeUpdater::remove(const Override& override) {
 }
 
 void TreeUpdater::add(const Override& override, const Node& value) {
-  if (!value.is_container()) {
-    std::optional<Resolver::Target> found;
-    try {
-      found = Resolver(root_).select(override.key);
-    } catch (const NotAContainer&) {
-    } catch (const ConfigError& e) {
-      fail(override, e.message());
-    }
-    if (found && !found->node->is_missing() && !found->node->is_null())
-      fail(override, fmt::format("'{}' exists already; to change it write {} or {}", override.key,
-                                 shell_quoted(text_with_prefix(override, "")),
-                                 shell_quoted(text_with_prefix(override, "++"))));
+  std::optional<Resolver::Target> found;
+  try {
+    found = Resolver(root_).select(override.key);
+  } catch (const NotAContainer&) {  // a scalar on the way is replaced
+  } catch (const ConfigError& e) {
+    fail(override, e.message());
   }
+  if (found && !value.is_container() && !found->node->is_missing() && !found->node->is_null())
+    fail(override,
+         fmt::format("'{}' exists already; to change it write {} or {}", override.key,
+                     shell_quoted(text_with_prefix(override, "")), shell_quoted(text_with_prefix(override, "++"))));
   update(override, value, true);
+}
+
+std::size_t TreeUpdater::list_index(const Override& override, const Node& list, const std::string& part) const {
+  const auto digits = parse_python_int(part);
+  if (!digits) fail(override, fmt::format("'{}' is no index of a list", part));
+  const Node index = Node::integer_digits(*digits);
+  if (index.as_int() < 0 || index.as_int() >= static_cast<std::int64_t>(list.size()))
+    fail(override, fmt::format("index {} is outside of the list, which holds {} values; a list is replaced as a whole: "
+                               "{}=[…]",
+                               *digits, list.size(), override.key.substr(0, override.key.rfind('.'))));
+  return static_cast<std::size_t>(index.as_int());
+}
+
+void TreeUpdater::fail_missing(const Override& override, const std::vector<std::string>& parts) const {
+  fail(override, fmt::format("there is no key '{}'{}\nTo add it, write {}", override.key, nearest_hint(parts),
+                             shell_quoted(text_with_prefix(override, "+"))));
 }
 
 void TreeUpdater::update(const Override& override, const Node& value, bool may_add) {
   const std::vector<std::string> parts = split_key(override.key);
-  const auto missing = [&] {
-    fail(override, fmt::format("there is no key '{}'{}\nTo add it, write {}", override.key, nearest_hint(parts),
-                               shell_quoted(text_with_prefix(override, "+"))));
-  };
-  const auto list_index = [&](const Node& list, const std::string& part) {
-    const auto digits = parse_python_int(part);
-    if (!digits) fail(override, fmt::format("'{}' is no index of a list", part));
-    const Node index = Node::integer_digits(*digits);
-    if (index.as_int() < 0 || index.as_int() >= static_cast<std::int64_t>(list.size()))
-      fail(override, fmt::format("index {} is outside of the list, which holds {} values; a list is replaced as a whole: "
-                                 "{}=[…]", *digits, list.size(), override.key.substr(0, override.key.rfind('.'))));
-    return static_cast<std::size_t>(index.as_int());
-  };
   Node* at = &root_;
   Parents parents;
-  std::string path;
-  for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+  for (std::size_t i = 0;; ++i) {
+    Node* next =
+        at->is_list() ? &at->items()[list_index(override, *at, parts[i])] : at->find_typed(Kind::kString, parts[i]);
+    if (!next && !may_add) fail_missing(override, parts);
     parents.push_back(at);
-    path += (path.empty() ? "" : ".") + parts[i];
-    Node* next = nullptr;
-    if (at->is_list()) {
-      next = &at->items()[list_index(*at, parts[i])];
-    } else {
-      next = at->find_typed(Kind::kString, parts[i]);
-      if (!next && !may_add) missing();
-      if (!next) next = &at->set(parts[i], Node::map());
+    if (i + 1 == parts.size()) {
+      if (!next) next = &at->set(parts[i], Node());
+      return put(override, *next, value, may_add, parents);
     }
-    if (!next->is_container()) {
-      if (!may_add) missing();
+    if (!next) next = &at->set(parts[i], Node::map());
+    if (!next->is_container()) {  // what stands in the way becomes a map
       Node map = Node::map();
       map.set_position_of(value);
+      if (!may_add) fail_missing(override, parts);
       warn_of_new_shape(override, *next, map);
       *next = std::move(map);
     }
     at = next;
   }
-  const std::string& last = parts.back();
-  Node* old = at->is_list() ? &at->items()[list_index(*at, last)] : at->find_typed(Kind::kString, last);
-  if (!old && !may_add) missing();
-  if (!old) {
-    at->set(last, value);
-  } else if (value.is_container() && old->is_container()) {
-    if (old->kind() != value.kind())
-      fail(override, fmt::format("'{}' is a {} ({}) and cannot take a {}", override.key, kind_name(old->kind()),
-                                 to_string(old->position()), kind_name(value.kind())));
-    if (value.is_list()) {
-      *old = value;
-      return;
-    }
-    parents.push_back(at);
-    try {
-      Merger(root_, !may_add).merge(*old, value, parents);
-    } catch (const ConfigError& e) {
-      fail(override, e.message());
-    }
-  } else {
-    warn_of_new_shape(override, *old, value);
-    *old = value;
+}
+
+void TreeUpdater::put(const Override& override, Node& place, const Node& value, bool may_add, const Parents& parents) {
+  if (!value.is_container() || !place.is_container()) {
+    warn_of_new_shape(override, place, value);
+    place = value;
+    return;
+  }
+  if (place.kind() != value.kind())
+    fail(override, fmt::format("'{}' is a {} ({}) and cannot take a {}", override.key, kind_name(place.kind()),
+                               to_string(place.position()), kind_name(value.kind())));
+  if (value.is_list()) {
+    place = value;
+    return;
+  }
+  try {
+    Merger(root_, !may_add).merge(place, value, parents);
+  } catch (const ConfigError& e) {
+    fail(override, e.message());
   }
 }
 
 void TreeUpdater::warn_of_new_shape(const Override& override, const Node& old, const Node& value) {
   if (old.is_null() || old.is_missing() || old.is_interpolation() || old.is_container() || !value.is_map()) return;
-  warnings_.push_back(fmt::format("{}: {}: turns the {} {} ({}) into a map", to_string(override.position), override.text,
-                                  kind_name(old.kind()), describe(old), to_string(old.position())));
+  warnings_.push_back(fmt::format("{}: {}: turns the {} {} ({}) into a map", to_string(override.position),
+                                  override.text, kind_name(old.kind()), describe(old), to_string(old.position())));
 }
 
 }  // namespace mneme::config

@@ -6,7 +6,10 @@ char32_t next_code_point(std::string_view text, std::size_t& offset) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(offset++);
   if (first < 0x80) return first;
-  const std::size_t more = first >= 0xf0 && first < 0xf5 ? 3 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xc2 && first < 0xe0 ? 1 : 0;
+  const std::size_t more = first >= 0xf0 && first < 0xf5   ? 3
+                           : first >= 0xe0 && first < 0xf0 ? 2
+                           : first >= 0xc2 && first < 0xe0 ? 1
+                                                           : 0;
   if (more == 0 || offset + more > text.size()) return kInvalidCodePoint;
   char32_t code = first & (0x3f >> more);
   for (std::size_t i = 0; i < more; ++i) {

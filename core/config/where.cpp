@@ -50,7 +50,8 @@ class Evaluator {
     } else {
       const std::string_view two = text_.substr(at_, 2);
       const bool pair = two == "==" || two == "!=" || two == "<=" || two == ">=";
-      if (!pair && std::string_view("<>()[],").find(c) == std::string_view::npos) fail(fmt::format("unexpected '{}'", c));
+      if (!pair && std::string_view("<>()[],").find(c) == std::string_view::npos)
+        fail(fmt::format("unexpected '{}'", c));
       at_ += pair ? 2 : 1;
     }
     token_ = text_.substr(start_, at_ - start_);
@@ -63,7 +64,8 @@ class Evaluator {
   }
 
   bool truth(const Node& node) const {
-    if (!node.is_bool()) fail(fmt::format("expected a comparison, found {} {}", kind_name(node.kind()), describe(node)));
+    if (!node.is_bool())
+      fail(fmt::format("expected a comparison, found {} {}", kind_name(node.kind()), describe(node)));
     return node.as_bool();
   }
 

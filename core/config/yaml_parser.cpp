@@ -31,15 +31,16 @@ class Parser {
     }
     const std::size_t end = next_;
     if (is(Type::kDocumentEnd)) ++next_;
-    if (begin_document())
-      fail(tokens_[end].mark, "a second YAML document starts here; a config file holds one");
+    if (begin_document()) fail(tokens_[end].mark, "a second YAML document starts here; a config file holds one");
     return std::move(nodes_);
   }
 
  private:
   const YamlToken& peek() const { return tokens_[next_]; }
   bool is(Type type) const { return peek().type == type; }
-  bool is_any(std::initializer_list<Type> types) const { return std::find(types.begin(), types.end(), peek().type) != types.end(); }
+  bool is_any(std::initializer_list<Type> types) const {
+    return std::find(types.begin(), types.end(), peek().type) != types.end();
+  }
   bool take(Type type) {
     if (!is(type)) return false;
     ++next_;
@@ -61,8 +62,7 @@ class Parser {
   }
 
   void directive(const YamlToken& token) {
-    if (token.text == "YAML" && !token.handle.starts_with("1."))
-      fail(token.mark, "only YAML 1.x can be read");
+    if (token.text == "YAML" && !token.handle.starts_with("1.")) fail(token.mark, "only YAML 1.x can be read");
     if (token.text != "TAG") return;
     const auto blank = token.handle.find(' ');
     if (blank == std::string::npos) fail(token.mark, "a tag directive is '%TAG !handle! prefix'");
@@ -169,7 +169,8 @@ class Parser {
       const std::size_t child = empty ? empty_scalar(mark) : this->node(true, false);
       nodes_[index].children.push_back(child);
     }
-    if (!indentless && !take(Type::kBlockEnd)) fail(peek().mark, "this does not fit into the list; check the indentation");
+    if (!indentless && !take(Type::kBlockEnd))
+      fail(peek().mark, "this does not fit into the list; check the indentation");
     open_.pop_back();
     return index;
   }
@@ -243,7 +244,8 @@ class Parser {
       std::size_t key = 0, value = 0;
       if (is(Type::kKey)) {
         const YamlMark mark = tokens_[next_++].mark;
-        key = is_any({Type::kValue, Type::kFlowEntry, Type::kFlowMapEnd}) ? empty_scalar(mark) : this->node(false, false);
+        key =
+            is_any({Type::kValue, Type::kFlowEntry, Type::kFlowMapEnd}) ? empty_scalar(mark) : this->node(false, false);
         value = flow_value(Type::kFlowMapEnd);
       } else {
         key = this->node(false, false);
@@ -266,6 +268,8 @@ class Parser {
 };
 }  // namespace
 
-std::vector<YamlNode> parse_yaml_nodes(std::string_view text, const std::string& name) { return Parser(text, name).run(); }
+std::vector<YamlNode> parse_yaml_nodes(std::string_view text, const std::string& name) {
+  return Parser(text, name).run();
+}
 
 }  // namespace mneme::config

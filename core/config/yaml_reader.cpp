@@ -55,8 +55,9 @@ class Builder {
 
   Node scalar(const Raw& raw) const {
     if (warnings_ && raw.tag == "?" && is_surprising_int(raw.text))
-      warnings_->push_back(fmt::format("{}YAML 1.1 reads {} as the number {}; quote it if it is meant as text", where(raw),
-                                       raw.text, scalar_value(ScalarType::kInt, raw.text, "").int_digits()));
+      warnings_->push_back(fmt::format("{}YAML 1.1 reads {} as the number {}; quote it if it is meant as text",
+                                       where(raw), raw.text,
+                                       scalar_value(ScalarType::kInt, raw.text, "").int_digits()));
     return scalar_value(type_of(raw), raw.text, where(raw));
   }
 
@@ -78,7 +79,8 @@ class Builder {
     for (const auto& [key, value] : flattened_pairs(raw)) {
       const Raw& name = target(key);
       if (name.shape != Raw::Shape::kScalar) fail(name, "a list or map cannot be a key");
-      const Node key_node = scalar_value(type_of(name), name.text, where(name));
+      const ScalarType type = type_of(name) == ScalarType::kDefaultValue ? ScalarType::kString : type_of(name);
+      const Node key_node = scalar_value(type, name.text, where(name));
       if (key_node.is_null()) fail(name, "null cannot be a key; quote it if it is meant as text");
       Node item = build(value);
       // A scalar's place is where its value stands; an empty value stands at its key.
@@ -133,7 +135,8 @@ void check_characters(std::string_view text, const std::string& file) {
     const char32_t c = next_code_point(text, i);
     const bool printable = c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c <= 0x7e) || c == 0x85 ||
                            (c >= 0xa0 && c <= 0xfffd) || (c >= 0x10000 && c <= 0x10ffff);
-    if (c == kInvalidCodePoint) throw ConfigError(fmt::format("{}:{}:{}: the text is no valid UTF-8", file, line, column));
+    if (c == kInvalidCodePoint)
+      throw ConfigError(fmt::format("{}:{}:{}: the text is no valid UTF-8", file, line, column));
     if (!printable)
       throw ConfigError(fmt::format("{}:{}:{}: the character U+{:04X} is not allowed in YAML", file, line, column,
                                     static_cast<unsigned>(c)));

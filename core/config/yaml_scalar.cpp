@@ -77,7 +77,8 @@ bool take_sexagesimal(Cursor& c) {
 }
 
 bool is_pyyaml_float(std::string_view text) {
-  if (one_of(text, {".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN"}))
+  if (one_of(text,
+             {".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN"}))
     return true;
   if (Cursor c{text}; c.take('.')) {
     if (c.done() || !is_digit(c.rest[0])) return false;
@@ -116,8 +117,9 @@ bool is_int(std::string_view text) {
     if (c.take('b')) return c.take_while([](char d) { return d == '0' || d == '1' || d == '_'; }) > 0 && c.done();
     if (c.take('x'))
       return c.take_while([](char d) {
-               return is_digit_or_underscore(d) || (d >= 'a' && d <= 'f') || (d >= 'A' && d <= 'F');
-             }) > 0 && c.done();
+        return is_digit_or_underscore(d) || (d >= 'a' && d <= 'f') || (d >= 'A' && d <= 'F');
+      }) > 0 &&
+             c.done();
     return c.take_while([](char d) { return (d >= '0' && d <= '7') || d == '_'; }) > 0 && c.done();
   }
   if (!is_digit(c.rest[0])) return false;
@@ -158,8 +160,8 @@ bool is_timestamp(std::string_view text) {
 
 ScalarType type_without_numbers(std::string_view text) {
   if (text.empty() || one_of(text, {"~", "null", "Null", "NULL"})) return ScalarType::kNull;
-  if (one_of(text, {"yes", "Yes", "YES", "no", "No", "NO", "true", "True", "TRUE", "false", "False", "FALSE", "on", "On",
-                    "ON", "off", "Off", "OFF"}))
+  if (one_of(text, {"yes", "Yes", "YES", "no", "No", "NO", "true", "True", "TRUE", "false", "False", "FALSE", "on",
+                    "On", "ON", "off", "Off", "OFF"}))
     return ScalarType::kBool;
   if (text == "<<") return ScalarType::kMerge;
   if (text == "=") return ScalarType::kDefaultValue;
@@ -245,7 +247,8 @@ ScalarType dumped_type(std::string_view text) {
 
 Node scalar_value(ScalarType type, std::string_view text, std::string_view where) {
   switch (type) {
-    case ScalarType::kNull: return Node::null();
+    case ScalarType::kNull:
+      return Node::null();
     case ScalarType::kBool: {
       std::string word(text);
       for (char& c : word) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -253,12 +256,17 @@ Node scalar_value(ScalarType type, std::string_view text, std::string_view where
       if (one_of(word, {"false", "no", "off"})) return Node::boolean(false);
       fail(where, text, "boolean");
     }
-    case ScalarType::kInt: return int_value(text, where);
-    case ScalarType::kFloat: return float_value(text, where);
-    case ScalarType::kDefaultValue: fail(where, text, "value (YAML 1.1 reserves '=')");
+    case ScalarType::kInt:
+      return int_value(text, where);
+    case ScalarType::kFloat:
+      return float_value(text, where);
+    case ScalarType::kDefaultValue:
+      fail(where, text, "value (YAML 1.1 reserves '=')");
     case ScalarType::kMerge:
+      fail(where, text, "value (YAML 1.1 merges maps by it)");
     case ScalarType::kTimestamp:
-    case ScalarType::kString: break;
+    case ScalarType::kString:
+      break;
   }
   return Node::string(std::string(text));
 }
@@ -267,7 +275,8 @@ bool is_surprising_int(std::string_view text) {
   if (loaded_type(text) != ScalarType::kInt) return false;
   Cursor c{text};
   c.take_one_of("+-");
-  return c.rest.find(':') != c.rest.npos || (c.rest.size() > 1 && c.rest[0] == '0' && is_digit_or_underscore(c.rest[1]));
+  return c.rest.find(':') != c.rest.npos ||
+         (c.rest.size() > 1 && c.rest[0] == '0' && is_digit_or_underscore(c.rest[1]));
 }
 
 }  // namespace mneme::config

@@ -14,10 +14,25 @@ struct YamlMark {
 
 struct YamlToken {
   enum class Type {
-    kStreamEnd, kDirective, kDocumentStart, kDocumentEnd,
-    kBlockListStart, kBlockMapStart, kBlockEnd,
-    kFlowListStart, kFlowListEnd, kFlowMapStart, kFlowMapEnd,
-    kEntry, kFlowEntry, kKey, kValue, kAlias, kAnchor, kTag, kScalar,
+    kStreamEnd,
+    kDirective,
+    kDocumentStart,
+    kDocumentEnd,
+    kBlockListStart,
+    kBlockMapStart,
+    kBlockEnd,
+    kFlowListStart,
+    kFlowListEnd,
+    kFlowMapStart,
+    kFlowMapEnd,
+    kEntry,
+    kFlowEntry,
+    kKey,
+    kValue,
+    kAlias,
+    kAnchor,
+    kTag,
+    kScalar,
   };
   Type type = Type::kStreamEnd;
   std::string text;    ///< of a scalar, anchor or alias; the suffix of a tag; the name of a directive
@@ -26,9 +41,9 @@ struct YamlToken {
   YamlMark mark;
 };
 
-/// Splits a YAML 1.1 document into tokens by PyYAML's rules: what may be a key without '?', what ends a plain scalar, where
-/// tabs are refused. (yaml-cpp reads YAML 1.2, which differs in just these.)
-/// Throws ConfigError with name:line:column.
+/// Splits a YAML 1.1 document into tokens by PyYAML's rules: what may be a key without '?', what ends a plain scalar,
+/// where tabs are refused. (yaml-cpp reads YAML 1.2, which differs in just these.) Throws ConfigError with
+/// name:line:column.
 std::vector<YamlToken> scan_yaml(std::string_view text, const std::string& name);
 
 }  // namespace mneme::config

@@ -11,7 +11,7 @@
 namespace mneme::config {
 
 namespace {
-constexpr std::size_t kWidth = 80;             // the column behind which texts are folded
+constexpr std::size_t kWidth = 80;              // the column behind which texts are folded
 constexpr std::size_t kLongestSimpleKey = 128;  // longer keys are written as "? key"
 
 bool is_break(char32_t c) { return c == '\n' || c == 0x85 || c == 0x2028 || c == 0x2029; }
@@ -68,8 +68,8 @@ Analysis analyze(const std::u32string& text) {
   const auto outer = [](char32_t c) { return c == ' ' || is_break(c); };
   const bool edges = outer(text.front()) || outer(text.back());
   result.single_quoted = !special && !space_then_break && !break_then_space;
-  result.plain = result.single_quoted && !edges && !result.multiline && !starts_like_indicator(text) &&
-                 !holds_indicator(text);
+  result.plain =
+      result.single_quoted && !edges && !result.multiline && !starts_like_indicator(text) && !holds_indicator(text);
   return result;
 }
 
@@ -119,7 +119,8 @@ class Writer {
 
   void value(const Node& node, int indent, bool in_map) {
     if (node.is_map() && node.size() > 0) return map(node, indent < 0 ? 0 : indent + 2);
-    if (node.is_list() && node.size() > 0) return list(node, indent < 0 ? 0 : in_map && !fresh_line_ ? indent : indent + 2);
+    if (node.is_list() && node.size() > 0)
+      return list(node, indent < 0 ? 0 : in_map && !fresh_line_ ? indent : indent + 2);
     if (node.is_container()) return indicator(node.is_map() ? "{}" : "[]", true);
     scalar(node, indent < 0 ? 2 : indent + 2, false);
   }
@@ -236,14 +237,15 @@ class Writer {
            !((c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c <= 0xd7ff) || (c >= 0xe000 && c <= 0xfffd));
   }
   static std::string escape(char32_t c) {
-    constexpr std::pair<char32_t, char> kShort[] = {{0, '0'},     {7, 'a'},    {8, 'b'},      {9, 't'},      {10, 'n'},
-                                                    {11, 'v'},    {12, 'f'},   {13, 'r'},     {0x1b, 'e'},   {'"', '"'},
-                                                    {'\\', '\\'}, {0x85, 'N'}, {0xa0, '_'}, {0x2028, 'L'}, {0x2029, 'P'}};
+    constexpr std::pair<char32_t, char> kShort[] = {
+        {0, '0'},    {7, 'a'},   {8, 'b'},     {9, 't'},    {10, 'n'},   {11, 'v'},     {12, 'f'},    {13, 'r'},
+        {0x1b, 'e'}, {'"', '"'}, {'\\', '\\'}, {0x85, 'N'}, {0xa0, '_'}, {0x2028, 'L'}, {0x2029, 'P'}};
     for (const auto& [code, letter] : kShort)
       if (code == c) return {'\\', letter};
     const auto number = static_cast<unsigned>(c);
-    return c <= 0xff ? fmt::format("\\x{:02X}", number)
-                     : c <= 0xffff ? fmt::format("\\u{:04X}", number) : fmt::format("\\U{:08X}", number);
+    return c <= 0xff     ? fmt::format("\\x{:02X}", number)
+           : c <= 0xffff ? fmt::format("\\u{:04X}", number)
+                         : fmt::format("\\U{:08X}", number);
   }
 
   void double_quoted(const std::u32string& letters, int indent, bool is_key) {
@@ -260,7 +262,8 @@ class Writer {
       if (!inside || is_key || !(letters[end] == ' ' || start >= end)) continue;
       const std::size_t pending = end > start ? end - start : 0;
       // PyYAML's width check counts a just written escape as minus one character.
-      if (static_cast<std::ptrdiff_t>(column_) + static_cast<std::ptrdiff_t>(end) - static_cast<std::ptrdiff_t>(start) <=
+      if (static_cast<std::ptrdiff_t>(column_) + static_cast<std::ptrdiff_t>(end) -
+              static_cast<std::ptrdiff_t>(start) <=
           static_cast<std::ptrdiff_t>(kWidth))
         continue;
       put(letters.substr(start, pending));

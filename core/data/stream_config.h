@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/config/node.h"
+#include "core/data/mini8.h"
 #include "core/data/stream.h"
 
 namespace mneme::data {
@@ -11,6 +12,9 @@ namespace mneme::data {
 ///   epochs, directory}}
 /// Throws ConfigError with file, line and the nearest key for unknown keys, wrong types and missing values.
 StreamOptions stream_options(const config::Node& stream);
+
+/// The options of the generated stream: kind: mini8, seed, train_rows, eval_rows, test_rows, order.
+Mini8Options mini8_options(const config::Node& stream);
 
 /// The stream of the resolved `stream` group, of whatever kind. Throws ConfigError and DataError.
 Stream build_stream(const config::Node& stream);

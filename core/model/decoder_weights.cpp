@@ -33,8 +33,12 @@ constexpr const char* kEmbedding = "model.embed_tokens.weight";
 constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr const char* kHead = "lm_head.weight";
 
+blocks::GroupWeight group_weight(const at::Tensor& weight) {
+  return {.weight = weight, .bias = {}, .packed = std::make_shared<blocks::PackedWeight>(weight.detach())};
+}
+
 blocks::GroupWeight rows_of(const blocks::GroupWeight& group, std::int64_t first, std::int64_t count) {
-  return {.weight = group.weight.narrow(0, first, count), .bias = {}};
+  return group_weight(group.weight.narrow(0, first, count));
 }
 
 }  // namespace
@@ -92,7 +96,7 @@ DecoderWeights make_weights(const TransformerConfig& c, at::ScalarType dtype,
       std::vector<at::Tensor> parts;
       for (const Part& part : group.parts)
         parts.push_back(get(fmt::format("{}.{}.{}.weight", prefix, group.module, part.name)));
-      return blocks::GroupWeight{.weight = parts.size() == 1 ? parts[0].contiguous() : at::cat(parts, 0), .bias = {}};
+      return group_weight(parts.size() == 1 ? parts[0].contiguous() : at::cat(parts, 0));
     };
     LayerWeights l{.attention_norm = get(prefix + ".input_layernorm.weight").contiguous(),
                    .mlp_norm = get(prefix + ".post_attention_layernorm.weight").contiguous(),
@@ -108,7 +112,7 @@ DecoderWeights make_weights(const TransformerConfig& c, at::ScalarType dtype,
     weights.layers.push_back(std::move(l));
   }
   weights.final_norm = get(kFinalNorm).contiguous();
-  weights.head = {.weight = c.tie_word_embeddings ? weights.embedding : get(kHead).contiguous(), .bias = {}};
+  weights.head = group_weight(c.tie_word_embeddings ? weights.embedding : get(kHead).contiguous());
   return weights;
 }
 

@@ -193,9 +193,10 @@ MappedTensors map_tensors(const std::filesystem::path& file) {
   std::memcpy(&length, bytes.data(), sizeof length);
   const std::span<const std::byte> rest = bytes.subspan(sizeof length);
   if (length > kMaxHeader || length > rest.size())
-    throw Error(fmt::format("{}: the header is said to have {} bytes; the file has {} after its first 8, and the "
-                            "format allows {}. It is damaged, cut off or no safetensors file",
-                            where, length, rest.size(), kMaxHeader));
+    throw Error(
+        fmt::format("{}: the header is said to have {} bytes; the file has {} after its first 8, and the "
+                    "format allows {}. It is damaged, cut off or no safetensors file",
+                    where, length, rest.size(), kMaxHeader));
   return {.map = std::move(map),
           .header = {reinterpret_cast<const char*>(rest.data()), static_cast<std::size_t>(length)},
           .data = rest.subspan(static_cast<std::size_t>(length))};

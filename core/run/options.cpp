@@ -45,7 +45,8 @@ const ParamSpecs& train_specs() {
       {"epsilon", kReal, "1e-8", "> 0", "of AdamW"},
       {"clip", kReal, "1.0", ">= 0", "largest 2-norm of a step's gradient; 0: no clipping"},
       {"optimizer_reset", kChoice, "per_task", "per_task|never", "whether AdamW's moments start anew with each task"},
-      {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"}};
+      {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"},
+      {"max_answer", kInt, "0", ">= 0", "tokens of an answer that are learnt; longer ones are cut, which is logged; 0: never cut"}};
   return specs;
 }
 
@@ -140,6 +141,7 @@ RunOptions read_options(const config::Node& resolved) {
   options.adapter = read_adapter(config::Section(adapter, "adapter"));
   options.train = read_train(config::Section(train, "train"));
   options.max_length = train.at("max_length").as_int();
+  options.max_answer = train.at("max_answer").as_int();
   options.eval.split = eval.at("split").as_string();
   options.eval.protocol = eval.at("protocol").as_string();
   options.eval.rows = eval.at("rows").as_string();

@@ -1,8 +1,14 @@
 #include "core/model/blocks/attention.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
 
 #include "core/base/error.h"
+#include "core/model/blocks/fused.h"
 
 namespace mneme::model::blocks {
 
@@ -60,17 +66,129 @@ at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   return outputs.empty() ? q.reshape({0, spec.heads * spec.head_dim}) : at::cat(outputs, 0);
 }
 
-}  // namespace
-
-at::Tensor attention(const at::Tensor& qkv, const at::Tensor& kv, const std::shared_ptr<const AttentionSpec>& spec,
-                     const BlockContext&) {
-  const std::int64_t h = spec->heads, g = spec->key_value_heads, hd = spec->head_dim;
+at::Tensor reference(const at::Tensor& qkv, const at::Tensor& kv, const AttentionSpec& spec) {
+  const std::int64_t h = spec.heads, g = spec.key_value_heads, hd = spec.head_dim;
   const at::Tensor& keys = kv.defined() ? kv : qkv;
   const std::int64_t first = kv.defined() ? 0 : h * hd;
   const auto heads = [&](const at::Tensor& t, std::int64_t column, std::int64_t n) {
-    return t.narrow(1, column, n * hd).view({t.size(0), n, hd});
+    return t.narrow(1, column, n * hd).reshape({t.size(0), n, hd});
   };
-  return reference(heads(qkv, 0, h), heads(keys, first, g), heads(keys, first + g * hd, g), *spec);
+  return reference(heads(qkv, 0, h), heads(keys, first, g), heads(keys, first + g * hd, g), spec);
+}
+
+/// Kernel arguments for the joined or separate inputs.
+kernels::Attention arguments(const at::Tensor& qkv, const at::Tensor& kv, const AttentionSpec& spec) {
+  const at::Tensor& keys = kv.defined() ? kv : qkv;
+  const std::int64_t hd = spec.head_dim, first = kv.defined() ? 0 : spec.heads * hd;
+  const auto at = [&](const at::Tensor& t, std::int64_t column) {
+    return static_cast<const char*>(t.const_data_ptr()) + static_cast<std::size_t>(column) * t.element_size();
+  };
+  const AttentionSpan& span = spec.span;
+  return {.type = storage_of(qkv),
+          .heads = spec.heads,
+          .kv_heads = spec.key_value_heads,
+          .head_dim = hd,
+          .scale = static_cast<float>(spec.scale),
+          .cosines = spec.rope ? spec.rope->cosines.const_data_ptr<float>() : nullptr,
+          .sines = spec.rope ? spec.rope->sines.const_data_ptr<float>() : nullptr,
+          .query_offsets = span.query_offsets.data(),
+          .key_offsets = span.key_offsets.data(),
+          .query_positions = span.query_positions.empty() ? nullptr : span.query_positions.data(),
+          .q = at(qkv, 0),
+          .k = at(keys, first),
+          .v = at(keys, first + spec.key_value_heads * hd),
+          .q_stride = qkv.size(1),
+          .kv_stride = keys.size(1)};
+}
+
+/// Runs a kernel over all (sequence, key-value head) tasks, the longest sequences first, each thread taking the next.
+void run_tasks(void (*kernel)(const kernels::Attention&, std::int64_t, std::int64_t, float*),
+               const kernels::Attention& args, const AttentionSpan& span, bool backward) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> order;  // keys, sequence
+  double work = 0;
+  for (std::int64_t s = 0; s < span.sequences(); ++s) {
+    const auto i = static_cast<std::size_t>(s);
+    const std::int64_t keys = span.key_offsets[i + 1] - span.key_offsets[i];
+    if (keys > 0) order.emplace_back(keys, s);
+    work += 2.0 * static_cast<double>(keys * (span.query_offsets[i + 1] - span.query_offsets[i])) *
+            static_cast<double>(args.head_dim * args.heads);
+  }
+  if (order.empty()) return;
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  const auto tasks = static_cast<std::int64_t>(order.size()) * args.kv_heads;
+  const std::int64_t scratch = kernels::table().attention_scratch(args, order.front().first, backward);
+  std::atomic<std::int64_t> next{0};
+  const auto work_off = [&](std::int64_t, std::int64_t) {
+    const at::Tensor space = at::empty({scratch}, at::kFloat);
+    for (std::int64_t t = next++; t < tasks; t = next++)
+      kernel(args, order[static_cast<std::size_t>(t / args.kv_heads)].second, t % args.kv_heads,
+             space.data_ptr<float>());
+  };
+  const std::int64_t threads = work > 1e6 ? std::min<std::int64_t>(at::get_num_threads(), tasks) : 1;
+  if (threads == 1)
+    work_off(0, 1);
+  else
+    at::parallel_for(0, threads, 1, work_off);
+}
+
+/// Saves the inputs as they came (unrotated), the output and one number per query and head.
+class AttentionNode final : public BackwardNode {
+ public:
+  std::string name() const override { return "AttentionBackward"; }
+  at::Tensor qkv, kv, out, normalisers;
+  std::shared_ptr<const AttentionSpec> spec;
+
+ protected:
+  Gradients backward(Gradients&& gradients) override {
+    Gradients result(2);
+    if (!gradients[0].defined()) return result;
+    const at::Tensor grad = gradients[0].contiguous();
+    result[0] = at::empty_like(qkv);
+    if (kv.defined()) result[1] = at::empty_like(kv);
+    const kernels::Attention into = arguments(result[0], result[1], *spec);
+    kernels::Attention args = arguments(qkv, kv, *spec);
+    args.out = out.data_ptr();
+    args.normalisers = normalisers.data_ptr<float>();
+    args.grad_out = grad.const_data_ptr();
+    args.grad_q = const_cast<void*>(into.q);
+    args.grad_k = const_cast<void*>(into.k);
+    args.grad_v = const_cast<void*>(into.v);
+    args.grad_q_stride = into.q_stride;
+    args.grad_kv_stride = into.kv_stride;
+    run_tasks(kernels::table().attention_backward, args, spec->span, true);
+    return result;
+  }
+  void release() override { qkv = kv = out = normalisers = at::Tensor(); }
+};
+
+at::Tensor fused(const at::Tensor& qkv, const at::Tensor& kv, const std::shared_ptr<const AttentionSpec>& spec) {
+  at::Tensor out, normalisers;
+  {
+    const c10::NoGradGuard no_grad;
+    out = at::empty({qkv.size(0), spec->heads * spec->head_dim}, qkv.options());
+    normalisers = at::empty({qkv.size(0), spec->heads}, at::kFloat);
+  }
+  kernels::Attention args = arguments(qkv, kv, *spec);
+  args.out = out.data_ptr();
+  args.normalisers = normalisers.data_ptr<float>();
+  run_tasks(kernels::table().attention_forward, args, spec->span, false);
+  if (!records(qkv, kv)) return out;
+  auto node = make_node<AttentionNode>(torch::autograd::collect_next_edges(qkv, kv));
+  node->qkv = qkv.detach();
+  if (kv.defined()) node->kv = kv.detach();
+  node->out = out.detach();
+  node->normalisers = normalisers;
+  node->spec = spec;
+  torch::autograd::set_history(out, node);
+  return out;
+}
+
+}  // namespace
+
+at::Tensor attention(const at::Tensor& qkv, const at::Tensor& kv, const std::shared_ptr<const AttentionSpec>& spec,
+                     const BlockContext& context) {
+  if (!takes_fused(context, qkv)) return reference(qkv, kv, *spec);
+  return fused(qkv.contiguous(), kv.defined() ? kv.contiguous() : kv, spec);
 }
 
 }  // namespace mneme::model::blocks

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/random.h"
+#include "core/model/blocks/fused_linear.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -72,15 +73,17 @@ at::Tensor reference(const GroupWeight& weight, const at::Tensor& x, const Group
                      const BlockContext& context) {
   at::Tensor y = at::linear(x, weight.weight, weight.bias);
   for (const LowRankDelta& delta : deltas.low_rank) y = low_rank_term(y, x, delta, deltas, context);
-  for (const ColumnDelta& delta : deltas.dense) y = dense_term(y, x, delta, deltas);
-  return y.to(x.scalar_type());
+  return y;
 }
 
 }  // namespace
 
 at::Tensor group_linear(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas,
                         const BlockContext& context) {
-  return reference(weight, x, deltas, context);
+  const bool fused = context.backend == BlockBackend::kFused && fused_linear_takes(weight, x, deltas);
+  at::Tensor y = fused ? fused_linear(weight, x, deltas, context) : reference(weight, x, deltas, context);
+  for (const ColumnDelta& delta : deltas.dense) y = dense_term(y, x, delta, deltas);
+  return y.to(x.scalar_type());
 }
 
 }  // namespace mneme::model::blocks

@@ -9,13 +9,15 @@
 
 #include "core/model/adapters.h"
 #include "core/model/blocks/backend.h"
+#include "core/model/blocks/packed_weight.h"
 
 namespace mneme::model::blocks {
 
 /// The joined weight of linears with the same input.
 struct GroupWeight {
-  at::Tensor weight{};  ///< [out, in]; requires grad in full fine-tuning
-  at::Tensor bias{};    ///< [out] or undefined
+  at::Tensor weight{};                           ///< [out, in]; requires grad in full fine-tuning
+  at::Tensor bias{};                             ///< [out] or undefined
+  std::shared_ptr<const PackedWeight> packed{};  ///< of `weight`; nullptr: packed at each use
 
   std::int64_t out() const { return weight.size(0); }
   std::int64_t in() const { return weight.size(1); }

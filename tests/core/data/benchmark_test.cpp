@@ -7,7 +7,7 @@
 
 #include "core/base/file.h"
 #include "core/base/unicode.h"
-#include "core/config/yaml.h"
+#include "core/config/compose.h"
 #include "core/data/stream_config.h"
 #include "core/data/tokenize.h"
 #include "core/metric/text_metric.h"
@@ -19,24 +19,16 @@ using namespace mneme::data;
 namespace fs = std::filesystem;
 
 namespace {
-config::Node parse_file(const fs::path& file) { return config::parse_yaml(read_file(file), file.filename().string()); }
-
-/// The options of benchmarks/<suite>/<stream>.yaml on the data below root, its one base file composed in by hand.
+/// The options of benchmarks/<suite>/<stream>.yaml on the data below root, composed as the programs do.
 StreamOptions benchmark(const std::string& suite, const std::string& stream, const fs::path& root) {
-  const fs::path directory = fs::path(MNEME_SOURCE_DIR) / "benchmarks" / suite;
-  config::Node own = parse_file(directory / (stream + ".yaml"));
-  config::Node whole = config::Node::map();
-  if (const config::Node* defaults = own.find("defaults")) {
-    REQUIRE(defaults->items().size() == 2);
-    CHECK(defaults->items()[1].as_string() == "_self_");
-    whole = parse_file(directory / (defaults->items()[0].as_string() + ".yaml"));
-    own.erase("defaults");
-  }
-  for (const auto& [key, value] : own.entries()) whole.set(key, value);
-  CHECK(whole.at("root").as_string() == "${data.root}");
-  CHECK(whole.at("name").as_string() == stream);
-  whole.set("root", config::Node::string(root.string()));
-  return stream_options(whole);
+  const fs::path source = MNEME_SOURCE_DIR;
+  config::Request request;
+  request.file = source / "experiments/conf/data.yaml";
+  request.overrides = {"stream=" + stream, fmt::format("data.root='{}'", root.string())};
+  request.search_path = {{source / "experiments/conf", ""}, {source / "benchmarks" / suite, "stream"}};
+  const config::Node resolved = config::resolve(config::compose(request));
+  CHECK(resolved.at("stream").at("name").as_string() == stream);
+  return stream_options(resolved.at("stream"));
 }
 
 /// Every stream of the file-based suites with its number of tasks.

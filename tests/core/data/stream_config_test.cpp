@@ -57,17 +57,19 @@ TEST_CASE("a stream's options are read from its config group", "[stream_config]"
 }
 
 TEST_CASE("wrong stream configs are refused with place and nearest key", "[stream_config]") {
-  refuse(kWhole, "max_train", "max_trian", "toy.yaml:7:12: unknown key 'stream.max_trian'; did you mean 'max_train'?");
-  refuse(kWhole, "metric: accuracy", "metrik: accuracy", "unknown key 'stream.tasks.a.metrik'; did you mean 'metric'?");
-  refuse(kWhole, "metric: accuracy, ", "", "stream.tasks.a.metric is missing");
-  refuse(kWhole, "[\"True\", \"False\"]", "[True, False]",
-         "stream.tasks.a.labels is True; expected a list of texts (write true");
-  refuse(kWhole, "max_train: 100", "max_train: -1", "stream.max_train is -1; expected at least 0");
-  refuse(kWhole, "max_train: 100", "max_train: many", "stream.max_train is 'many'; expected a whole number");
-  refuse(kWhole, "source: body", "source: reference", "stream.tasks.b.source is 'reference'; expected prompt or body");
-  refuse(kWhole, "kind: files", "kind: file", "stream.kind is 'file'; expected files");
-  refuse(kWhole, "epochs: 3", "epochs: 0", "stream.tasks.a.epochs is 0; expected at least 1");
+  refuse(kWhole, "max_train", "max_trian",
+         "toy.yaml:7:12: stream.max_trian: nothing reads this key; did you mean 'max_train'?");
+  refuse(kWhole, "cue: ", "que: ", "stream.tasks.a.que: nothing reads this key; did you mean 'cue'?");
+  refuse(kWhole, "metric: accuracy", "metrik: accuracy",
+         "stream.tasks.a.metric: the key is missing; 'metrik' is there");
+  refuse(kWhole, "[\"True\", \"False\"]", "[True, False]", "expected a string, found bool True");
+  refuse(kWhole, "max_train: 100", "max_train: -1", "toy.yaml:7:12: stream.max_train: is -1; expected at least 0");
+  refuse(kWhole, "max_train: 100", "max_train: many", "stream.max_train: expected a whole number, found string 'many'");
+  refuse(kWhole, "source: body", "source: reference", "stream.tasks.b.source: expected one of prompt, body");
+  refuse(kWhole, "kind: files", "kind: file", "stream.kind: expected one of ");
+  refuse(kWhole, "epochs: 3", "epochs: 0", "stream.tasks.a.epochs: is 0; expected at least 1");
   CHECK_THROWS_WITH(parse("kind: files\nname: x\nroot: /d\ntasks: {}\n"),
-                    Catch::Contains("expected a map of at least one task"));
-  CHECK_THROWS_WITH(parse("- kind: files\n"), Catch::Contains("stream is a list; expected a map"));
+                    Catch::Contains("stream.tasks: holds no tasks"));
+  CHECK_THROWS_WITH(parse("kind: files\nname: x\nroot: /d\n"), Catch::Contains("stream.tasks: holds no tasks"));
+  CHECK_THROWS_WITH(parse("- kind: files\n"), Catch::Contains("stream: expected a map, found list"));
 }

@@ -5,15 +5,15 @@
 namespace mneme::cli {
 
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
-Command plan_command();
+Command config_command();
 Command data_command();
 Command metrics_command();
+Command plan_command();
 Command plugins_command();
-Command table_command();
 Command resume_command();
 Command run_command();
 Command status_command();
-Command config_command();
+Command table_command();
 Command version_command();
 
 }  // namespace mneme::cli

@@ -1,9 +1,10 @@
+#include "core/config/config.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/config/config.h"
 #include "core/config/selftest.h"
 #include "tools/cli/light/commands.h"
 #include "tools/cli/search_path.h"
@@ -82,7 +83,8 @@ int show(const Arguments& arguments) {
   config::Node root = options.resolve ? config::resolve(composition, lenient) : composition.config;
   if (!options.package.empty()) {
     const auto target = config::Resolver(root).select(options.package);
-    if (!target) throw ConfigError(fmt::format("{}: there is no key '{}'", options.request.file.string(), options.package));
+    if (!target)
+      throw ConfigError(fmt::format("{}: there is no key '{}'", options.request.file.string(), options.package));
     const config::Node part = *target->node;
     root = part;
   }
@@ -103,6 +105,7 @@ int selftest(const Arguments& arguments) {
   if (arguments.size() != 2) throw UsageError("config selftest: one file of cases is expected");
   const config::SelftestResult result =
       config::run_selftest(arguments[1], [](const std::string& mismatch) { fmt::print("{}\n", mismatch); });
+  for (const auto& [name, count] : result.deviations) fmt::print("{} cases held against deviation {}\n", count, name);
   fmt::print("{} passed, {} failed\n", result.passed, result.failed);
   return result.failed == 0 ? kSuccess : kFailure;
 }

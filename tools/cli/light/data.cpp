@@ -57,10 +57,14 @@ config::Node compose_stream(const std::string& stream, const Arguments& override
   if (std::find(names.begin(), names.end(), stream) == names.end())
     throw UsageError(fmt::format("unknown stream '{}'{}", stream, hint(stream, names)));
   config::Request request;
-  request.file = share_directory() / "conf" / "data.yaml";
-  request.overrides = overrides;
-  request.overrides.insert(request.overrides.begin(), "stream=" + stream);
   request.search_path = search_path();
+  const auto conf = std::find_if(request.search_path.begin(), request.search_path.end(),
+                                 [](const config::SearchRoot& root) { return root.mount.empty(); });
+  if (conf == request.search_path.end())
+    throw Error("share/mneme/conf is not beside this program's bin/; install or build Mneme anew");
+  request.file = conf->directory / "data.yaml";
+  request.overrides = overrides;  // the choice behind them, so that messages count the user's overrides from 1
+  request.overrides.push_back("stream=" + stream);
   return config::resolve(config::compose(request)).at("stream");
 }
 

@@ -129,11 +129,14 @@ launch::LaunchResult launch_runs(launch::SweepDirectory& sweep, const launch::Se
   return launch::watch_slurm(sweep, settings, this_program(), view);
 }
 
-/// The results table of what has finished; a sweep without any result has none.
+/// The results of what has finished: the final score on each task, then the continual metrics. A sweep without any
+/// result has none.
 void print_table(const fs::path& sweep) {
   try {
-    const auto table = report::make_table(report::load_results({sweep}), {.single = "strategy=one"});
-    fmt::print("\n{}", report::format_table(table, "text", {}));
+    const auto results = report::load_results({sweep});
+    const auto tasks = report::make_table(results, {.metrics = {"tasks"}, .single = "strategy=one"});
+    const auto summary = report::make_table(results, {.single = "strategy=one"});
+    fmt::print("\n{}\n{}", report::format_table(tasks, "text", {}), report::format_table(summary, "text", {}));
   } catch (const Error& e) {
     fmt::print(stderr, "no results table: {}\n", e.message());
   }

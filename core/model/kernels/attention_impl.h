@@ -1,0 +1,274 @@
+#pragma once
+// Attention of packed sequences of the instruction set that the including file is compiled for.
+#include "core/model/kernels/gemm_impl.h"
+
+namespace mneme::model::kernels {
+namespace {
+
+/// Queries of one head that are worked on together; scores of a block stay in the caches.
+constexpr std::int64_t kQueryBlock = 48;
+/// Queries that share one causal limit: rows of a tile.
+constexpr std::int64_t kQueryStep = 12;
+
+/// A head's row as fp32, rotated to its position, padded with zeros to whole vectors.
+template <class T>
+inline void load_head(const T* p, const Attention& g, std::int64_t position, float scale, float* out) {
+  const std::int64_t half = g.head_dim / 2, padded = round_up(g.head_dim, kLanes);
+  if (g.cosines == nullptr || position < 0) {
+    for_vectors(g.head_dim, [&](std::int64_t j, std::int64_t n) { store(out + j, load(p + j, n) * scale, kLanes); });
+    return;
+  }
+  if (padded != g.head_dim) store(out + padded - kLanes, Float{});
+  const float* cosines = g.cosines + position * half;
+  const float* sines = g.sines + position * half;
+  for_vectors(half, [&](std::int64_t j, std::int64_t n) {
+    const Float x = load(p + j, n) * scale, y = load(p + half + j, n) * scale;
+    const Float c = load(cosines + j, n), s = load(sines + j, n);
+    store(out + j, x * c - y * s, n);
+    store(out + half + j, y * c + x * s, n);
+  });
+}
+
+/// The way back for a gradient: rotates by minus the position and stores (or adds to) a head's row.
+template <class T>
+inline void store_head(T* p, const Attention& g, std::int64_t position, float scale, const float* in) {
+  const std::int64_t half = g.head_dim / 2;
+  if (g.cosines == nullptr || position < 0) {
+    for_vectors(g.head_dim, [&](std::int64_t j, std::int64_t n) { store(p + j, load(in + j, n) * scale, n); });
+    return;
+  }
+  const float* cosines = g.cosines + position * half;
+  const float* sines = g.sines + position * half;
+  for_vectors(half, [&](std::int64_t j, std::int64_t n) {
+    const Float x = load(in + j, n) * scale, y = load(in + half + j, n) * scale;
+    const Float c = load(cosines + j, n), s = load(sines + j, n);
+    store(p + j, x * c + y * s, n);
+    store(p + half + j, y * c - x * s, n);
+  });
+}
+
+/// Scatters a row of head_dim values into column `column` of a transposed matrix.
+inline void put_column(const float* row, std::int64_t count, std::int64_t column, std::int64_t stride, float* out) {
+  for (std::int64_t j = 0; j < count; ++j) out[j * stride + column] = row[j];
+}
+
+/// One task's sequence and work space.
+struct AttentionTask {
+  std::int64_t first_query, queries, first_key, keys;
+  std::int64_t width;   ///< head_dim in whole vectors
+  std::int64_t stride;  ///< of score rows and transposed matrices: whole vectors, never a multiple of a page's lines
+
+  AttentionTask(const Attention& g, std::int64_t sequence)
+      : first_query(g.query_offsets[sequence]),
+        queries(g.query_offsets[sequence + 1] - first_query),
+        first_key(g.key_offsets[sequence]),
+        keys(g.key_offsets[sequence + 1] - first_key),
+        width(round_up(g.head_dim, kLanes)),
+        stride(stride_for(keys)) {}
+
+  static std::int64_t stride_for(std::int64_t keys) { return (round_up(keys, 16) / 16 | 1) * 16; }
+
+  /// Position of a query (index in the sequence) among the keys.
+  std::int64_t position(const Attention& g, std::int64_t query) const {
+    return g.query_positions != nullptr ? g.query_positions[first_query + query] : keys - queries + query;
+  }
+};
+
+std::int64_t attention_scratch(const Attention& g, std::int64_t keys, bool backward) {
+  const std::int64_t width = round_up(g.head_dim, kLanes), stride = AttentionTask::stride_for(keys);
+  if (!backward) return width * stride + keys * width + kQueryBlock * (stride + 2 * width) + 64;
+  return 2 * width * stride + 4 * keys * width + kQueryBlock * (2 * stride + 3 * width + 2) + 64;
+}
+
+/// Row i of scores -> weights: e^(score - normaliser) for keys that the query sees, else 0.
+inline void to_weights(float* scores, std::int64_t seen, std::int64_t padded, float normaliser) {
+  for_vectors(seen, [&](std::int64_t j, std::int64_t n) {
+    const Float e = exponential(load(scores + j) - normaliser);
+    store(scores + j, Float{});
+    store(scores + j, e, n);
+  });
+  for (std::int64_t j = round_up(seen, kLanes); j < padded; j += kLanes) store(scores + j, Float{});
+}
+
+/// Log of the sum of exponentials of the scores that the query sees.
+inline float normaliser_of(const float* scores, std::int64_t seen) {
+  constexpr float kLowest = -3.402823466e38f;
+  Float tops = spread(kLowest);
+  for_vectors(seen, [&](std::int64_t j, std::int64_t n) { tops = larger(tops, load(scores + j, n, kLowest)); });
+  const float top = largest(tops);
+  Float sums{};
+  for_vectors(seen, [&](std::int64_t j, std::int64_t n) {
+    const Float e = exponential(load(scores + j) - top);
+    if (n == kLanes)
+      sums += e;
+    else
+      for (std::int64_t l = 0; l < n; ++l) sums[l] += e[l];
+  });
+  return top + __builtin_logf(sum(sums));
+}
+
+template <class T>
+void attention_forward_task(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
+  const AttentionTask t(g, sequence);
+  if (t.queries == 0) return;
+  const std::int64_t repeat = g.heads / g.kv_heads, vectors = t.width / kLanes;
+  float* keys = scratch;                       // transposed [width, stride]
+  float* values = keys + t.width * t.stride;   // [keys, width]
+  float* scores = values + t.keys * t.width;   // [block, stride]
+  float* q = scores + kQueryBlock * t.stride;  // [block, width]
+  float* out = q + kQueryBlock * t.width;      // [block, width]
+  for (std::int64_t j = 0; j < t.keys; ++j) {
+    const std::int64_t at = (t.first_key + j) * g.kv_stride + kv_head * g.head_dim;
+    load_head(static_cast<const T*>(g.k) + at, g, j, 1.f, out);
+    put_column(out, t.width, j, t.stride, keys);
+    load_head(static_cast<const T*>(g.v) + at, g, -1, 1.f, values + j * t.width);
+  }
+  for (std::int64_t j = 0; j < t.width; ++j)
+    for (std::int64_t i = t.keys; i < t.stride; ++i) keys[j * t.stride + i] = 0;
+  for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
+    for (std::int64_t i0 = 0; i0 < t.queries; i0 += kQueryStep) {
+      const std::int64_t rows = least(kQueryStep, t.queries - i0);
+      for (std::int64_t i = 0; i < rows; ++i)
+        load_head(static_cast<const T*>(g.q) + (t.first_query + i0 + i) * g.q_stride + head * g.head_dim, g,
+                  t.position(g, i0 + i), g.scale, q + i * t.width);
+      const std::int64_t limit = t.position(g, i0 + rows - 1) + 1, padded = round_up(limit, kLanes);
+      block(rows, padded / kLanes, t.width, {q, t.width, 1}, keys, t.stride, scores, t.stride, false);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const std::int64_t seen = t.position(g, i0 + i) + 1;
+        const float normaliser = normaliser_of(scores + i * t.stride, seen);
+        g.normalisers[(t.first_query + i0 + i) * g.heads + head] = normaliser;
+        to_weights(scores + i * t.stride, seen, padded, normaliser);
+      }
+      block(rows, vectors, limit, {scores, t.stride, 1}, values, t.width, out, t.width, false);
+      for (std::int64_t i = 0; i < rows; ++i)
+        store_head(static_cast<T*>(g.out) + ((t.first_query + i0 + i) * g.heads + head) * g.head_dim, g, -1, 1.f,
+                   out + i * t.width);
+    }
+  }
+}
+
+/// Work space of one backward task.
+struct BackwardSpace {
+  float *keys, *keys_t, *values_t, *grad_keys, *grad_values, *weights, *grads, *q, *grad_out, *grad_q, *dots;
+
+  BackwardSpace(const AttentionTask& t, float* p) {
+    const auto take = [&](std::int64_t n) {
+      float* start = p;
+      p += n;
+      return start;
+    };
+    keys = take(t.keys * t.width);
+    keys_t = take(t.width * t.stride);
+    values_t = take(t.width * t.stride);
+    grad_keys = take(t.keys * t.width);
+    grad_values = take(t.keys * t.width);
+    weights = take(kQueryBlock * t.stride);
+    grads = take(kQueryBlock * t.stride);
+    q = take(kQueryBlock * t.width);
+    grad_out = take(kQueryBlock * t.width);
+    grad_q = take(kQueryBlock * t.width);
+    dots = take(kQueryBlock);
+  }
+};
+
+template <class T>
+void load_backward_keys(const Attention& g, const AttentionTask& t, std::int64_t kv_head, const BackwardSpace& w) {
+  for (std::int64_t j = 0; j < t.keys; ++j) {
+    const std::int64_t at = (t.first_key + j) * g.kv_stride + kv_head * g.head_dim;
+    load_head(static_cast<const T*>(g.k) + at, g, j, 1.f, w.keys + j * t.width);
+    put_column(w.keys + j * t.width, t.width, j, t.stride, w.keys_t);
+    load_head(static_cast<const T*>(g.v) + at, g, -1, 1.f, w.q);
+    put_column(w.q, t.width, j, t.stride, w.values_t);
+  }
+  for (std::int64_t j = 0; j < t.width; ++j) {
+    for (std::int64_t i = t.keys; i < t.stride; ++i) {
+      w.keys_t[j * t.stride + i] = 0;
+      w.values_t[j * t.stride + i] = 0;
+    }
+  }
+  for (std::int64_t j = 0; j < t.keys * t.width; ++j) w.grad_keys[j] = w.grad_values[j] = 0;
+}
+
+/// Weights P and score gradients dS of rows [i0, i0 + rows) of a block, and the queries' gradients.
+template <class T>
+void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpace& w, std::int64_t head,
+                   std::int64_t block_start, std::int64_t i0, std::int64_t rows, std::int64_t padded) {
+  const std::int64_t at = i0 - block_start;
+  float* q = w.q + at * t.width;
+  float* grad_out = w.grad_out + at * t.width;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t row = t.first_query + i0 + i;
+    load_head(static_cast<const T*>(g.q) + row * g.q_stride + head * g.head_dim, g, t.position(g, i0 + i), g.scale,
+              q + i * t.width);
+    const std::int64_t out = (row * g.heads + head) * g.head_dim;
+    load_head(static_cast<const T*>(g.grad_out) + out, g, -1, 1.f, grad_out + i * t.width);
+    Float dot{};
+    for_vectors(g.head_dim, [&](std::int64_t j, std::int64_t n) {
+      dot += load(static_cast<const T*>(g.out) + out + j, n) * load(grad_out + i * t.width + j);
+    });
+    w.dots[at + i] = sum(dot);
+  }
+  const std::int64_t limit = t.position(g, i0 + rows - 1) + 1, vectors = round_up(limit, kLanes) / kLanes;
+  float* weights = w.weights + at * t.stride;
+  float* grads = w.grads + at * t.stride;
+  block(rows, vectors, t.width, {q, t.width, 1}, w.keys_t, t.stride, weights, t.stride, false);
+  block(rows, vectors, t.width, {grad_out, t.width, 1}, w.values_t, t.stride, grads, t.stride, false);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t seen = t.position(g, i0 + i) + 1;
+    float* p = weights + i * t.stride;
+    float* d = grads + i * t.stride;
+    to_weights(p, seen, padded, g.normalisers[(t.first_query + i0 + i) * g.heads + head]);
+    const float dot = w.dots[at + i];
+    for_vectors(round_up(seen, kLanes),
+                [&](std::int64_t j, std::int64_t) { store(d + j, load(p + j) * (load(d + j) - dot)); });
+    for (std::int64_t j = round_up(seen, kLanes); j < padded; j += kLanes) store(d + j, Float{});
+  }
+  float* grad_q = w.grad_q + at * t.width;
+  block(rows, t.width / kLanes, limit, {grads, t.stride, 1}, w.keys, t.width, grad_q, t.width, false);
+  for (std::int64_t i = 0; i < rows; ++i)
+    store_head(static_cast<T*>(g.grad_q) + (t.first_query + i0 + i) * g.grad_q_stride + head * g.head_dim, g,
+               t.position(g, i0 + i), g.scale, grad_q + i * t.width);
+}
+
+template <class T>
+void attention_backward_task(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
+  const AttentionTask t(g, sequence);
+  const BackwardSpace w(t, scratch);
+  load_backward_keys<T>(g, t, kv_head, w);
+  const std::int64_t repeat = g.heads / g.kv_heads, vectors = t.width / kLanes;
+  for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
+    for (std::int64_t b0 = 0; b0 < t.queries; b0 += kQueryBlock) {
+      const std::int64_t end = least(t.queries, b0 + kQueryBlock);
+      const std::int64_t padded = round_up(t.position(g, end - 1) + 1, kLanes);
+      for (std::int64_t i0 = b0; i0 < end; i0 += kQueryStep)
+        backward_step<T>(g, t, w, head, b0, i0, least(kQueryStep, end - i0), padded);
+      // Keys get their share of the block, step by step from the first query that sees them.
+      std::int64_t first = b0;
+      const std::int64_t limit = t.position(g, end - 1) + 1;
+      for (std::int64_t j0 = 0; j0 < limit; j0 += kQueryStep) {
+        while (first < end && t.position(g, first) < j0) ++first;
+        const std::int64_t count = least(kQueryStep, limit - j0), at = first - b0;
+        block(count, vectors, end - first, {w.grads + at * t.stride + j0, 1, t.stride}, w.q + at * t.width, t.width,
+              w.grad_keys + j0 * t.width, t.width, true);
+        block(count, vectors, end - first, {w.weights + at * t.stride + j0, 1, t.stride}, w.grad_out + at * t.width,
+              t.width, w.grad_values + j0 * t.width, t.width, true);
+      }
+    }
+  }
+  for (std::int64_t j = 0; j < t.keys; ++j) {
+    const std::int64_t at = (t.first_key + j) * g.grad_kv_stride + kv_head * g.head_dim;
+    store_head(static_cast<T*>(g.grad_k) + at, g, j, 1.f, w.grad_keys + j * t.width);
+    store_head(static_cast<T*>(g.grad_v) + at, g, -1, 1.f, w.grad_values + j * t.width);
+  }
+}
+
+void attention_forward(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
+  with_type(g.type, [&]<class T>(T*) { attention_forward_task<T>(g, sequence, kv_head, scratch); });
+}
+
+void attention_backward(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
+  with_type(g.type, [&]<class T>(T*) { attention_backward_task<T>(g, sequence, kv_head, scratch); });
+}
+
+}  // namespace
+}  // namespace mneme::model::kernels
