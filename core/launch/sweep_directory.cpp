@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -190,7 +191,8 @@ class RunsGuard {
 }  // namespace
 
 std::string RunEntry::label() const {
-  return overrides.empty() ? "(no overrides)" : fmt::format("{}", fmt::join(overrides, " "));
+  const auto& shown = distinct.empty() ? overrides : distinct;
+  return shown.empty() ? "(no overrides)" : fmt::format("{}", fmt::join(shown, " "));
 }
 
 SweepDirectory SweepDirectory::create(const fs::path& directory, const SweepFiles& sweep) {
@@ -299,7 +301,7 @@ std::size_t SweepDirectory::extend(const SweepFiles& sweep) {
   write_file_atomically(path_ / ".mneme" / "settings.json", sweep.settings_json);
   const std::size_t added = entries.size() - runs_.size();
   write_runs(path_, entries);
-  runs_ = std::move(entries);
+  read_runs();
   return added;
 }
 
@@ -326,6 +328,15 @@ void SweepDirectory::read_runs() {
     for (const auto& item : list) entries.push_back(to_entry(item, entries.size()));
   } catch (const Json::exception& e) {
     throw Error(fmt::format("{}: is not the list of runs that mneme writes: {}", file.string(), e.what()));
+  }
+  std::map<std::string, std::size_t> runs_with;
+  for (const auto& run : entries) {
+    for (const auto& override : run.overrides) ++runs_with[override];
+  }
+  for (auto& run : entries) {
+    for (const auto& override : run.overrides) {
+      if (runs_with[override] < entries.size()) run.distinct.push_back(override);
+    }
   }
   runs_ = std::move(entries);
 }

@@ -33,12 +33,13 @@ struct RunEntry {
   std::string id;
   std::size_t index = 0;  ///< position in runs.json
   std::vector<std::string> overrides;
+  std::vector<std::string> distinct;    ///< those overrides that not every run of the sweep has
   RunState state = RunState::kPending;  ///< as runs.json says it; the files of the run know better
   int attempts = 0;
   double seconds = 0;  ///< of the latest attempt
   std::string reason;
 
-  /// The overrides in one line; "(no overrides)" without any.
+  /// The distinct overrides in one line; all where there is none; "(no overrides)" without any.
   std::string label() const;
 };
 

@@ -44,7 +44,11 @@ int validate(const fs::path& file) {
       fmt::print(stderr, "run {}: {}\n", run.at("id").get<std::string>(), fake["invalid"].get<std::string>());
       ++errors;
     }
-    facts.push_back({{"id", run.at("id")}, {"memory_bytes", fake.value("memory_bytes", 1 << 20)}});
+    facts.push_back({{"id", run.at("id")},
+                     {"memory_bytes", fake.value("memory_bytes", 1 << 20)},
+                     {"disk_bytes", 1 << 10},
+                     {"work", fake.value("steps", 5)},
+                     {"work_kind", "fake"}});
   }
   fmt::print("{}\n", facts.dump());
   return errors == 0 ? 0 : 1;

@@ -23,7 +23,7 @@ class Place {
     options.arguments = std::move(arguments);
     options.arguments.insert(options.arguments.begin(), (fs::path(MNEME_BINARY_DIR) / "bin" / "mneme").string());
     options.directory = path();
-    options.environment = {{"MNEME_RUNNER", fake_runner().program.string()}};
+    options.environment = {{"MNEME_RUNNER", fake_runner().program.string()}, {"MNEME_CACHE", (cache_.path()).string()}};
     return options;
   }
   Captured mneme(std::vector<std::string> arguments) const { return run_and_capture(command(std::move(arguments))); }
@@ -40,7 +40,7 @@ class Place {
       "\"1,2,3\"}\n";
 
  private:
-  TemporaryDirectory dir_;
+  TemporaryDirectory dir_, cache_;
 };
 
 std::size_t count_status(const Json& runs, const std::string& status) {
@@ -236,6 +236,19 @@ TEST_CASE("the launcher of the command line chooses the config group's option", 
   const Json local = Json::parse(place.mneme({"plan", "exp.yaml", "--format", "json"}).output);
   CHECK(local["runs"][0]["id"] == plan["runs"][0]["id"]);
   CHECK_FALSE(local.contains("sbatch"));
+}
+
+TEST_CASE("plan predicts from what finished runs took", "[cli]") {
+  const Place place;
+  CHECK(contains(place.mneme({"plan", "exp.yaml"}).output, "time unknown until a run of this kind has finished here"));
+  CHECK(place.mneme({"run", "exp.yaml", "--out", "out"}).exit.code == 0);
+  const Json plan = Json::parse(place.mneme({"plan", "exp.yaml", "fake.steps=20", "--format", "json"}).output);
+  std::vector<double> seconds;
+  for (const auto& run : place.runs("out")) seconds.push_back(run["seconds"].get<double>());
+  std::sort(seconds.begin(), seconds.end());
+  CHECK(plan["runs"][0]["seconds"].get<double>() == Approx(10 * seconds[1]).epsilon(1e-3));
+  CHECK(plan["disk_bytes"] == 3 << 10);
+  CHECK(contains(place.mneme({"plan", "exp.yaml"}).output, "with 2 run(s) at a time, up to 1 MiB of memory per run, 3 KiB of disk"));
 }
 
 TEST_CASE("a thousand runs are planned within two seconds", "[cli]") {

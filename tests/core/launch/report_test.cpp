@@ -37,6 +37,16 @@ TEST_CASE("the status of a sweep is one JSON object", "[report]") {
   CHECK(runs[2]["eta_seconds"].is_null());
 }
 
+TEST_CASE("a run is called by what sets it apart", "[report]") {
+  const TemporaryDirectory dir;
+  SweepFiles files = fake_sweep({{{"steps", 1}}, {{"steps", 1}}});
+  for (auto& run : files.runs) run.overrides.insert(run.overrides.begin(), "model=nano");
+  auto sweep = SweepDirectory::create(dir.path() / "out", files);
+  CHECK(sweep.runs()[1].label() == "seed=2");
+  const auto single = SweepDirectory::create(dir.path() / "one", fake_sweep({{{"steps", 1}}}));
+  CHECK(single.runs()[0].label() == "seed=1");
+}
+
 TEST_CASE("the summary lists failures with their reason and last lines, and how to go on", "[report]") {
   const TemporaryDirectory dir;
   const auto home = dir.path() / "a b";

@@ -4,13 +4,16 @@
 
 #include <boost/program_options.hpp>
 #include <chrono>
+#include <map>
 #include <set>
 #include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/base/suggest.h"
 #include "core/config/override.h"
+#include "core/launch/cost.h"
 #include "core/launch/local.h"
 #include "core/launch/slots.h"
 #include "core/launch/slurm.h"
@@ -235,12 +238,28 @@ void settle_threads(launch::Settings& settings, std::size_t runs) {
   settings.launcher.threads = launch::make_slots(settings.launcher, launch::detect_machine(), runs, ignored)[0].threads;
 }
 
-void validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
+std::string validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
                       const std::vector<launch::RunEntry>& runs) {
   std::vector<std::pair<std::string, std::string>> configs;
   for (const auto& run : runs)
     configs.emplace_back(run.id, read_file(sweep.run_path(run) / ".hydra" / "resolved.json"));
-  if (!configs.empty()) launch::validate_runs(launch::make_runner(settings), configs);
+  return configs.empty() ? "[]" : launch::validate_runs(launch::make_runner(settings), configs);
+}
+
+void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& settings, const std::string& facts) {
+  launch::Calibration calibration(launch::Calibration::default_file());
+  std::map<std::string, launch::RunFacts> by_id;
+  for (auto& run : launch::read_facts(facts)) by_id[run.id] = run;
+  for (const auto& run : sweep.runs()) {
+    const auto known = by_id.find(run.id);
+    if (known == by_id.end() || run.state != RunState::kDone || run.attempts != 1) continue;
+    calibration.learn(known->second, launch::calibration_place(settings.launcher), run.seconds);
+  }
+  try {
+    calibration.save();
+  } catch (const std::exception& e) {
+    spdlog::debug("what the runs cost is not remembered: {}", e.what());
+  }
 }
 
 int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& settings,

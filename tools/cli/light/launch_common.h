@@ -58,8 +58,12 @@ void settle_threads(launch::Settings& settings, std::size_t runs);
 int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& settings,
                       const std::vector<launch::RunEntry>& runs, const LaunchArguments& arguments);
 
-/// Has mneme-run check the runs that are on disk already. Throws ConfigError with its messages.
-void validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
+/// Remembers how long the runs took that were done in one go, for later predictions.
+/// \param facts what validate() returned.
+void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& settings, const std::string& facts);
+
+/// Has mneme-run check the runs that are on disk already; returns its facts. Throws ConfigError with its messages.
+std::string validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
                       const std::vector<launch::RunEntry>& runs);
 
 }  // namespace mneme::cli

@@ -30,11 +30,13 @@ int run_resume(const Arguments& arguments) {
   const auto report = launch::reconcile(sweep);
   const auto runs = launch::unfinished_runs(report, parsed.retry_diverged);
   launch::clear_orphans(sweep, runs);
-  validate_on_disk(sweep, settings, runs);
+  const std::string facts = validate_on_disk(sweep, settings, runs);
   if (runs.empty() && report.count(launch::RunState::kQueued) + report.count(launch::RunState::kRunning) == 0) {
     fmt::print(stderr, "nothing to resume\n");
   }
-  return launch_and_report(sweep, settings, runs, parsed);
+  const int code = launch_and_report(sweep, settings, runs, parsed);
+  learn_costs(sweep, settings, facts);
+  return code;
 }
 
 }  // namespace

@@ -44,12 +44,14 @@ int run_run(const Arguments& arguments) {
     fmt::print(stderr, "the sweep is empty (sweep.allow_empty): nothing to run\n");
     return kSuccess;
   }
-  validate(sweep);
+  const std::string facts = validate(sweep);
   settle_threads(sweep.settings, sweep.plan.runs.size());
   auto directory = place(sweep, parsed);
   const auto runs = requested(launch::reconcile(directory), sweep);
   launch::clear_orphans(directory, runs);
-  return launch_and_report(directory, sweep.settings, runs, parsed);
+  const int code = launch_and_report(directory, sweep.settings, runs, parsed);
+  learn_costs(directory, sweep.settings, facts);
+  return code;
 }
 
 }  // namespace
