@@ -9,7 +9,7 @@ set(MNEME_STRATEGY_SCRIPTS ${CMAKE_CURRENT_LIST_DIR})
 # mneme_add_plugin_library(TARGET NAME SOURCE…): only the library.
 function(mneme_add_plugin_library target name)
   add_library(${target} MODULE ${ARGN})
-  target_link_libraries(${target} PRIVATE mneme::plugin)
+  target_link_libraries(${target} PRIVATE mneme::plugin $<TARGET_NAME_IF_EXISTS:mneme_warnings>)
   target_link_options(${target} PRIVATE -Wl,--no-undefined)
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} CXX_EXTENSIONS OFF
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
@@ -38,7 +38,10 @@ function(mneme_add_strategy name)
            COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DPLUGIN=$<TARGET_FILE:${target}>
                    -P ${MNEME_STRATEGY_SCRIPTS}/MnemeCheckExports.cmake)
   add_test(NAME strategy.${name}.contract COMMAND $<TARGET_FILE:mneme::run> plugins check $<TARGET_FILE:${target}>)
-  set_tests_properties(strategy.${name}.exports strategy.${name}.contract PROPERTIES LABELS fast TIMEOUT 300)
+  set_tests_properties(strategy.${name}.exports strategy.${name}.contract PROPERTIES LABELS fast TIMEOUT 300 ENVIRONMENT OMP_NUM_THREADS=1)
+  if(arg_TESTS AND NOT PROJECT_NAME STREQUAL "mneme")
+    message(FATAL_ERROR "mneme_add_strategy(${name}): TESTS serve plugins in Mneme's own tree; here, add tests of your own")
+  endif()
   if(arg_TESTS AND COMMAND mneme_add_test)
     mneme_add_test(strategy_${name}_test TORCH SOURCES ${arg_TESTS} LINK mneme_test_toy)
     add_dependencies(strategy_${name}_test ${target})

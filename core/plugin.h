@@ -1,7 +1,7 @@
 #pragma once
 /// \file Everything that the author of a strategy needs.
 ///
-/// A strategy is one C++ file. This one pulls the trained parameters towards where they were before the task:
+/// A strategy is one C++ file. This one pulls the trained parameters towards where the last task left them:
 ///
 ///     #include <core/plugin.h>
 ///
@@ -13,20 +13,21 @@
 ///       }
 ///       explicit Anchor(const mneme::Params& p) : strength_(p.real("strength")) {}
 ///
-///       void before_task(mneme::Learner& learner, const mneme::TaskView&) override {
-///         anchor_ = learner.bank().values().clone();
-///       }
 ///       mneme::Terms loss(mneme::Learner& learner, const mneme::StepBatch& step) override {
-///         mneme::Terms terms = {learner.cross_entropy(learner.active(), step.current())};
+///         mneme::Terms terms = Strategy::loss(learner, step);
+///         if (!anchor_.defined() || strength_ == 0) return terms;
 ///         const at::Tensor distance = (learner.parameters() - anchor_).square().sum();
 ///         terms.push_back(learner.regulariser("anchor", distance, strength_, step));
 ///         return terms;
+///       }
+///       void after_task(mneme::Learner& learner, const mneme::TaskView&) override {
+///         anchor_ = learner.bank().values().clone();
 ///       }
 ///       void visit_state(mneme::StateVisitor& v) override { v.tensor("anchor", anchor_); }
 ///
 ///      private:
 ///       double strength_;
-///       at::Tensor anchor_;
+///       at::Tensor anchor_;  // [n]; undefined before the first task has ended
 ///     };
 ///     }  // namespace
 ///
@@ -39,6 +40,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "core/base/error.h"
 #include "core/strategy/descriptor.h"
 #include "core/strategy/replay_buffer.h"
 #include "core/strategy/strategy.h"

@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
-#include "core/base/suggest.h"
 #include "core/base/unicode.h"
 #include "core/data/prompt_parts.h"
 #include "core/metric/text_metric.h"
@@ -46,14 +45,19 @@ void check_row(const TaskSpec& spec, bool needs_group, const std::string& row, E
   check_text(example.prompt, "prompt", row);
   check_text(example.answer, "answer", row);
   if (!spec.labels.empty() && std::find(spec.labels.begin(), spec.labels.end(), example.answer) == spec.labels.end())
-    throw DataError(fmt::format("{}: the answer '{}' is not one of the task's {} labels{}", row,
-                                excerpt(example.answer), spec.labels.size(), hint(example.answer, spec.labels)));
+    throw DataError(fmt::format("{}: the answer '{}' is not one of the task's {} labels: {}", row,
+                                excerpt(example.answer), spec.labels.size(), fmt::join(spec.labels, ", ")));
   const auto parts = split_prompt(spec, example.prompt);
   if (!parts)
     throw DataError(
         fmt::format("{}: the prompt does not have the task's instruction '{}' and, behind it, its cue '{}'; "
                     "found '{}'",
                     row, excerpt(spec.instruction), excerpt(spec.cue), excerpt(example.prompt)));
+  if (!grow_tail(spec, example.prompt, *parts))
+    throw DataError(
+        fmt::format("{}: the prompt does not have the task's keep_from '{}' between instruction and cue; found "
+                    "'{}'",
+                    row, excerpt(spec.keep_from), excerpt(example.prompt)));
   if (needs_group && example.group.empty())
     throw DataError(
         fmt::format("{}: has no group, which metric '{}' needs; expected a side file of row ids "
@@ -77,6 +81,13 @@ std::optional<PromptParts> split_prompt(const TaskSpec& spec, std::string_view p
     if (tail == std::string_view::npos || tail < head) return std::nullopt;
   }
   return PromptParts{prompt.substr(0, head), prompt.substr(head, tail - head), prompt.substr(tail)};
+}
+
+std::optional<PromptParts> grow_tail(const TaskSpec& spec, std::string_view prompt, const PromptParts& parts) {
+  if (spec.keep_from.empty()) return parts;
+  const std::size_t at = parts.body.rfind(spec.keep_from);
+  if (at == std::string_view::npos) return std::nullopt;
+  return PromptParts{parts.head, parts.body.substr(0, at), prompt.substr(parts.head.size() + at)};
 }
 
 TaskSource::~TaskSource() = default;

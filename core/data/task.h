@@ -26,7 +26,10 @@ struct TaskSpec {
   /// The kept head of a prompt ends with the first occurrence of this text; "": there is none. A prompt that is too
   /// long loses text between head and tail, never of them.
   std::string instruction;
-  std::string cue;                          ///< the kept tail begins with the last occurrence of this text; "": none
+  std::string cue;  ///< the kept tail begins with the last occurrence of this text; "": there is none
+  /// A longer tail that is kept as long as it fits: it begins with the last occurrence of this text before the cue (the
+  /// options of a question). "": none.
+  std::string keep_from;
   bool cut_front = false;                   ///< what a too long body loses: its end, or (dialogues) its beginning
   SourceText source = SourceText::kPrompt;  ///< what becomes Example::source
   std::optional<std::int64_t> epochs;       ///< instead of the run's; absent: the run's

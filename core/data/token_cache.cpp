@@ -32,10 +32,10 @@ static_assert(sizeof(Header) == 104);
 
 std::string cache_key(const text::Tokenizer& tokenizer, const TaskSpec& spec, std::span<const Example> rows,
                       const LengthLimits& limits) {
-  return sha256_hex(fmt::format("{}{}|{}|{}:{}|{}:{}|{}|{}|{}|{}|{}|{}", kMagic, rows_sha256(rows),
+  return sha256_hex(fmt::format("{}{}|{}|{}:{}|{}:{}|{}:{}|{}|{}|{}|{}|{}|{}", kMagic, rows_sha256(rows),
                                 tokenizer.identity(), spec.instruction.size(), spec.instruction, spec.cue.size(),
-                                spec.cue, spec.cut_front, limits.max_total, limits.max_prompt, limits.max_answer,
-                                limits.special, limits.separate_answer));
+                                spec.cue, spec.keep_from.size(), spec.keep_from, spec.cut_front, limits.max_total,
+                                limits.max_prompt, limits.max_answer, limits.special, limits.separate_answer));
 }
 
 template <class T>

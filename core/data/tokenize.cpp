@@ -58,33 +58,47 @@ std::int64_t prompt_limit(const LengthLimits& limits, std::size_t answer) {
   return limit;
 }
 
+/// The kept ends of a prompt as tokens.
+struct Ends {
+  TokenIds head, tail;
+  std::int64_t size() const { return static_cast<std::int64_t>(head.size() + tail.size()); }
+};
+
+Ends encode_ends(const text::Tokenizer& tokenizer, const PromptParts& parts) {
+  return {parts.head.empty() ? TokenIds{} : tokenizer.encode(parts.head),
+          parts.tail.empty() ? TokenIds{} : tokenizer.encode_continuation(parts.tail)};
+}
+
 /// Cuts the body so that the prompt has at most `limit` tokens.
 void fit_prompt(const text::Tokenizer& tokenizer, const TaskSpec& spec, const Example& example, std::int64_t limit,
                 TokenizedExample& out) {
-  const auto parts = split_prompt(spec, example.prompt);
+  auto parts = split_prompt(spec, example.prompt);
   if (!parts)
     throw DataError(
         fmt::format("task '{}', row '{}': the prompt lacks the instruction or the cue that its task names, so "
                     "that it cannot be cut",
                     spec.name, example.row_id));
-  TokenIds head = parts->head.empty() ? TokenIds{} : tokenizer.encode(parts->head);
-  TokenIds body = parts->body.empty() ? TokenIds{}
-                  : head.empty()      ? tokenizer.encode(parts->body)
-                                      : tokenizer.encode_continuation(parts->body);
-  const TokenIds tail = parts->tail.empty() ? TokenIds{} : tokenizer.encode_continuation(parts->tail);
-  const std::int64_t kept = static_cast<std::int64_t>(head.size() + tail.size());
-  if (kept > limit)
+  Ends ends = encode_ends(tokenizer, *parts);
+  if (ends.size() > limit)
     throw DataError(
         fmt::format("task '{}', row '{}': instruction ({} tokens), cue ({}) and answer ({}) leave no room: the "
                     "prompt may have {} tokens; raise the length limit, or set one for answers",
-                    spec.name, example.row_id, head.size(), tail.size(), out.answer.size(), limit));
-  const std::size_t room = std::min(static_cast<std::size_t>(limit - kept), body.size());
+                    spec.name, example.row_id, ends.head.size(), ends.tail.size(), out.answer.size(), limit));
+  if (const auto grown = grow_tail(spec, example.prompt, *parts)) {
+    Ends longer = encode_ends(tokenizer, *grown);
+    if (longer.size() <= limit) {
+      ends = std::move(longer);
+      parts = grown;
+    }
+  }
+  TokenIds body = ends.head.empty() ? tokenizer.encode(parts->body) : tokenizer.encode_continuation(parts->body);
+  const std::size_t room = std::min(static_cast<std::size_t>(limit - ends.size()), body.size());
   out.cut_tokens = static_cast<std::int64_t>(body.size());
   spec.cut_front ? keep_back(tokenizer, body, room) : keep_front(tokenizer, body, room);
   out.cut_tokens -= static_cast<std::int64_t>(body.size());
-  out.prompt = std::move(head);
+  out.prompt = std::move(ends.head);
   out.prompt.insert(out.prompt.end(), body.begin(), body.end());
-  out.prompt.insert(out.prompt.end(), tail.begin(), tail.end());
+  out.prompt.insert(out.prompt.end(), ends.tail.begin(), ends.tail.end());
 }
 }  // namespace
 

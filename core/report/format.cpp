@@ -4,25 +4,53 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/base/progress.h"
 #include "core/base/suggest.h"
 #include "core/report/grid.h"
 
 namespace mneme::report {
 
 namespace {
-/// 1 234 567 as "1.23 M": three figures and the largest unit that fits.
-std::string with_prefix(double value, double base, const std::vector<const char*>& units) {
-  std::size_t unit = 0;
-  while (std::abs(value) >= base && unit + 1 < units.size()) value /= base, ++unit;
-  const bool whole = unit == 0 && value == std::floor(value);
-  const int decimals = whole || std::abs(value) >= 100 ? 0 : std::abs(value) >= 10 ? 1 : 2;
-  return fmt::format("{:.{}f}{}{}", value, decimals, *units[unit] == 0 ? "" : " ", units[unit]);
+/// A unit for a column of numbers, and the decimals that show its largest one with three figures.
+struct Scale {
+  std::string unit;  ///< "" for plain numbers and percent
+  double factor = 1;
+  int decimals = 0;
+};
+
+/// The largest of some units, each so many of the one before, of which the largest value has `at_least`.
+Scale pick_scale(double largest, double at_least, const std::vector<std::pair<const char*, double>>& steps) {
+  Scale scale{steps.front().first, 1, 0};
+  for (std::size_t i = 1; i < steps.size() && largest >= at_least * scale.factor * steps[i].second; ++i)
+    scale = {steps[i].first, scale.factor * steps[i].second, 0};
+  const double shown = largest / scale.factor;
+  scale.decimals = shown >= 100 || (scale.factor == 1 && shown == std::floor(shown)) ? 0 : shown >= 10 ? 1 : 2;
+  return scale;
+}
+
+Scale scale_of(const Table& table, std::size_t column, int digits) {
+  double largest = 0;
+  for (const TableRow& row : table.rows)
+    if (const double mean = row.cells[column].mean; !std::isnan(mean)) largest = std::max(largest, std::abs(mean));
+  switch (table.columns[column].measure.unit) {
+    case Unit::kScore:
+      return {"", 0.01, digits};
+    case Unit::kSeconds:
+      return pick_scale(largest, 2, {{"s", 1}, {"min", 60}, {"h", 60}});
+    case Unit::kBytes:
+      return pick_scale(largest, 1, {{"B", 1}, {"KiB", 1024}, {"MiB", 1024}, {"GiB", 1024}});
+    case Unit::kCount:
+      return pick_scale(largest, 1, {{"", 1}, {"k", 1e3}, {"M", 1e3}, {"G", 1e3}, {"T", 1e3}, {"P", 1e3}, {"E", 1e3}});
+  }
+  return {};
+}
+
+std::string scaled(double value, const Scale& scale) {
+  return std::isnan(value) ? "–" : fmt::format("{:.{}f}", value / scale.factor, scale.decimals);
 }
 
 std::string group_label(const std::vector<std::string>& group) {
@@ -49,21 +77,26 @@ std::string csv_number(double value) { return std::isnan(value) ? "" : fmt::form
 nlohmann::ordered_json json_number(double value) {
   return std::isnan(value) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(value);
 }
+/// A config value as JSON has it: numbers and truth values as such, "" as null. The digits of a run_id are a name.
+nlohmann::ordered_json json_value(const std::string& key, const std::string& text) {
+  if (text.empty()) return nullptr;
+  if (key == "run_id") return text;
+  nlohmann::ordered_json value = nlohmann::ordered_json::parse(text, nullptr, false);
+  return value.is_number() || value.is_boolean() ? value : nlohmann::ordered_json(text);
+}
 }  // namespace
 
-std::string format_value(double value, Unit unit, int digits) {
-  if (std::isnan(value)) return "–";
-  switch (unit) {
-    case Unit::kScore:
-      return fmt::format("{:.{}f}", value * 100, digits);
-    case Unit::kSeconds:
-      return value < 100 ? fmt::format("{:.1f} s", value) : format_duration(value);
-    case Unit::kBytes:
-      return with_prefix(value, 1024, {"B", "KiB", "MiB", "GiB", "TiB"});
-    case Unit::kCount:
-      return with_prefix(value, 1000, {"", "k", "M", "G", "T", "P", "E"});
+std::string format_percent(double value, int digits) { return scaled(value, {"", 0.01, digits}); }
+
+std::vector<std::string> note_lines(const Table& table) {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < table.notes.size(); ++i) {
+    std::vector<std::string> rows;
+    for (const TableRow& row : table.rows)
+      if (std::find(row.notes.begin(), row.notes.end(), i) != row.notes.end()) rows.push_back(group_label(row.keys));
+    lines.push_back(rows.empty() ? table.notes[i] : fmt::format("{}: {}", fmt::join(rows, "; "), table.notes[i]));
   }
-  return "";
+  return lines;
 }
 
 std::string format_text(const Table& table, const FormatOptions& options) {
@@ -101,7 +134,8 @@ std::string format_json(const Table& table) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const TableRow& row : table.rows) {
     nlohmann::ordered_json object;
-    for (std::size_t k = 0; k < row.keys.size(); ++k) object[table.row_keys[k]] = row.keys[k];
+    for (std::size_t k = 0; k < row.keys.size(); ++k)
+      object[table.row_keys[k]] = json_value(table.row_keys[k], row.keys[k]);
     for (std::size_t c = 0; c < row.cells.size(); ++c) {
       const std::string name = machine_name(table.columns[c].measure.id, table.columns[c].group);
       object[name] = json_number(row.cells[c].mean);
@@ -123,40 +157,57 @@ std::string format_table(const Table& table, std::string_view format, const Form
   throw UsageError(fmt::format("unknown format '{}'{}", format, hint(format, {"text", "md", "csv", "latex", "json"})));
 }
 
+namespace {
+/// Marks the notes that rows point at in the order of the rows; those of the whole table come last.
+void add_notes(const Table& table, Grid& grid) {
+  std::map<std::size_t, std::string> marks;
+  for (std::size_t r = 0; r < table.rows.size(); ++r)
+    for (const std::size_t index : table.rows[r].notes) {
+      const auto [found, is_new] = marks.try_emplace(index, note_mark(marks.size()));
+      if (is_new) grid.notes.push_back({found->second, table.notes[index]});
+      grid.rows[r].marks.push_back(found->second);
+    }
+  for (std::size_t i = 0; i < table.notes.size(); ++i)
+    if (!marks.contains(i)) grid.notes.push_back({"", table.notes[i]});
+}
+
+void add_rows(const Table& table, const std::vector<Scale>& scales, Grid& grid) {
+  const std::size_t metrics = table.metric_count();
+  for (const TableRow& row : table.rows) {
+    GridRow out;
+    for (const std::string& key : row.keys) out.keys.push_back(key.empty() ? "–" : key);
+    for (std::size_t c = 0; c < row.cells.size(); ++c) {
+      const Cell& cell = row.cells[c];
+      out.cells.push_back(
+          {scaled(cell.mean, scales[c]), std::isnan(cell.std) ? "" : scaled(cell.std, scales[c]), cell.best});
+      if ((c + 1) % metrics == 0) out.cells.push_back({std::to_string(row.n[c / metrics]), "", false});
+    }
+    grid.rows.push_back(std::move(out));
+  }
+}
+}  // namespace
+
 Grid make_grid(const Table& table, const FormatOptions& options) {
   Grid grid;
   grid.key_columns = table.row_keys.size();
   grid.header = table.row_keys;
-  const std::size_t groups = table.group_count(), metrics = table.metric_count();
-  for (std::size_t g = 0; g < groups; ++g) {
-    if (!table.column_keys.empty()) grid.groups.push_back({group_label(table.columns[g * metrics].group), metrics + 1});
-    for (std::size_t m = 0; m < metrics; ++m) {
-      const Measure& measure = table.columns[g * metrics + m].measure;
-      grid.header.push_back(measure.id);
-      grid.directions.push_back(measure.unit != Unit::kScore ? 0 : measure.higher_is_better ? 1 : -1);
-    }
+  std::vector<Scale> scales;
+  const std::size_t metrics = table.metric_count();
+  bool scores = false;
+  for (std::size_t c = 0; c < table.columns.size(); ++c) {
+    const Measure& measure = table.columns[c].measure;
+    const bool score = measure.unit == Unit::kScore;
+    scales.push_back(scale_of(table, c, options.digits));
+    grid.header.push_back(scales[c].unit.empty() ? measure.id : fmt::format("{} ({})", measure.id, scales[c].unit));
+    grid.directions.push_back(!score ? 0 : measure.higher_is_better ? 1 : -1);
+    scores = scores || score;
+    if ((c + 1) % metrics != 0) continue;
     grid.header.emplace_back("n");
     grid.directions.push_back(0);
+    if (!table.column_keys.empty()) grid.groups.push_back({group_label(table.columns[c].group), metrics + 1});
   }
-  for (const TableRow& row : table.rows) {
-    GridRow out;
-    for (const std::string& key : row.keys) out.keys.push_back(key.empty() ? "–" : key);
-    for (const std::size_t note : row.notes) out.notes.push_back(note);
-    for (std::size_t g = 0; g < groups; ++g) {
-      for (std::size_t c = g * metrics; c < (g + 1) * metrics; ++c) {
-        const Cell& cell = row.cells[c];
-        const Unit unit = table.columns[c].measure.unit;
-        out.cells.push_back({format_value(cell.mean, unit, options.digits),
-                             std::isnan(cell.std) ? "" : format_value(cell.std, unit, options.digits), cell.best});
-      }
-      out.cells.push_back({std::to_string(row.n[g]), "", false});
-    }
-    grid.rows.push_back(std::move(out));
-  }
-  grid.notes = table.notes;
-  const auto& columns = table.columns;
-  const bool scores = std::any_of(columns.begin(), columns.end(),
-                                  [](const TableColumn& column) { return column.measure.unit == Unit::kScore; });
+  add_rows(table, scales, grid);
+  add_notes(table, grid);
   grid.caption = fmt::format("{}ean ± standard deviation over n runs", scores ? "Scores in percent; m" : "M");
   return grid;
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/report/table.h"
 
@@ -25,13 +26,17 @@ std::string format_latex(const Table& table, const FormatOptions& options = {});
 /// keys the names are `<metric>[<value>]` and `<metric>[<value>].std`. Undefined values are empty.
 std::string format_csv(const Table& table);
 
-/// A list of objects with the names of the csv columns and `n` (`n[<value>]` with column keys); undefined is null.
+/// A list of objects with the names of the csv columns and `n` (`n[<value>]` with column keys); undefined is null. Row
+/// keys are numbers where the config has numbers.
 std::string format_json(const Table& table);
 
 /// The table in the format of that name: text, md, csv, latex, json. Throws UsageError.
 std::string format_table(const Table& table, std::string_view format, const FormatOptions& options = {});
 
-/// A number as people read it: a score in percent, seconds, bytes with a unit, a count with a unit. "–" if NaN.
-std::string format_value(double value, Unit unit, int digits);
+/// The notes as lines for a terminal, each with the rows that it concerns: what csv and json have no place for.
+std::vector<std::string> note_lines(const Table& table);
+
+/// A score in percent; "–" if NaN.
+std::string format_percent(double value, int digits);
 
 }  // namespace mneme::report

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <set>
 
 namespace mneme::report {
 
@@ -18,27 +17,10 @@ std::string pad_right(const std::string& text, std::size_t width) { return text 
 std::string pad_left(const std::string& text, std::size_t width) { return padding(width, text) + text; }
 
 std::string marks_of(const GridRow& row) {
-  std::vector<std::string> marks;
-  for (const std::size_t index : row.notes) marks.push_back(note_mark(index));
-  return marks.empty() ? "" : fmt::format("[{}]", fmt::join(marks, ","));
+  return row.marks.empty() ? "" : fmt::format("[{}]", fmt::join(row.marks, ","));
 }
 
 std::string arrow(int direction) { return direction > 0 ? " ↑" : direction < 0 ? " ↓" : ""; }
-
-/// Notes that no row points at hold for the table: they carry no mark.
-std::set<std::size_t> marked_notes(const Grid& grid) {
-  std::set<std::size_t> marked;
-  for (const GridRow& row : grid.rows) marked.insert(row.notes.begin(), row.notes.end());
-  return marked;
-}
-
-std::vector<std::string> note_lines(const Grid& grid) {
-  const std::set<std::size_t> marked = marked_notes(grid);
-  std::vector<std::string> lines;
-  for (std::size_t i = 0; i < grid.notes.size(); ++i)
-    lines.push_back(marked.contains(i) ? fmt::format("[{}] {}", note_mark(i), grid.notes[i]) : grid.notes[i]);
-  return lines;
-}
 
 /// Texts of one cell column, aligned at the ± sign.
 std::vector<std::string> aligned_column(const Grid& grid, std::size_t column) {
@@ -54,7 +36,7 @@ std::vector<std::string> aligned_column(const Grid& grid, std::size_t column) {
     const GridCell& cell = row.cells[column];
     std::string text = pad_left(cell.mean, mean);
     if (!cell.std.empty()) text += " ± " + pad_left(cell.std, std);
-    if (best) text = pad_right(text, mean + (std > 0 ? std + 3 : 0)) + (cell.best ? "*" : " ");
+    if (cell.best) text += "*";
     out.push_back(pad_right(text, mean + (std > 0 ? std + 3 : 0) + (best ? 1 : 0)));
   }
   return out;
@@ -161,7 +143,8 @@ std::string render_text(const Grid& grid) {
   };
   const bool stars = std::any_of(grid.rows.begin(), grid.rows.end(), is_best);
   out += fmt::format("\n{}{}\n", grid.caption, stars ? "; * best" : "");
-  for (const std::string& note : note_lines(grid)) out += note + "\n";
+  for (const GridNote& note : grid.notes)
+    out += fmt::format("{}{}\n", note.mark.empty() ? "" : fmt::format("[{}] ", note.mark), note.text);
   return out;
 }
 

@@ -16,7 +16,11 @@ struct GridCell {
 struct GridRow {
   std::vector<std::string> keys;
   std::vector<GridCell> cells;
-  std::vector<std::size_t> notes;  ///< indices into Grid::notes
+  std::vector<std::string> marks;  ///< of the notes that concern this row
+};
+struct GridNote {
+  std::string mark;  ///< "" where the note concerns the whole table
+  std::string text;
 };
 struct Grid {
   std::size_t key_columns = 0;
@@ -24,7 +28,7 @@ struct Grid {
   std::vector<std::string> header;                          ///< keys, then one per cell
   std::vector<int> directions;  ///< per cell column: 1 higher is better, -1 lower, 0 neither
   std::vector<GridRow> rows;
-  std::vector<std::string> notes;
+  std::vector<GridNote> notes;
   std::string caption;
 };
 

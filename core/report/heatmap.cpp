@@ -13,7 +13,7 @@ namespace mneme::report {
 namespace {
 // Lengths in pixels.
 constexpr double kCellWidth = 46, kCellHeight = 34, kGap = 2;
-constexpr double kMargin = 24, kTitle = 46, kBetween = 44, kLegend = 58;
+constexpr double kMargin = 24, kTitle = 46, kBetween = 44, kLegend = 58, kLegendWidth = 400;
 constexpr double kCharacter = 6.7;  // mean advance of the 12 px label font
 constexpr const char* kInk = "#1b2733";
 constexpr const char* kSoftInk = "#5d6b78";
@@ -78,6 +78,10 @@ std::string row_label(const MatrixPanel& panel, std::size_t row) {
   return row == 0 ? "before training" : fmt::format("{}  {}", row, panel.tasks[row - 1]);
 }
 
+std::string subtitle(const MatrixPanel& panel) {
+  return fmt::format("score in % on each task, {}", panel.n == 1 ? "one run" : fmt::format("mean of {} runs", panel.n));
+}
+
 Layout make_layout(const std::vector<MatrixPanel>& panels) {
   constexpr double kSine = 0.6, kCosine = 0.8, kWidest = 1180;
   Layout layout;
@@ -89,9 +93,13 @@ Layout make_layout(const std::vector<MatrixPanel>& panels) {
     for (const std::string& task : panel.tasks) longest = std::max(longest, label_width(task));
   }
   layout.slanted = longest > kCellWidth;
-  layout.top = layout.slanted ? kSine * std::max(longest, label_width("mean of seen")) + 22 : 34;
-  const double beyond = layout.slanted ? kCosine * label_width("mean of seen") - kCellWidth / 2 : 22;
+  layout.top = layout.slanted ? kSine * std::max(longest, label_width("mean")) + 22 : 34;
+  const double reach = std::max(kCosine * label_width("mean"), kCosine * longest - kCellWidth - 10);
+  const double beyond = layout.slanted ? reach - kCellWidth / 2 : 22;
   layout.width = layout.left + (kCellWidth + kGap) * static_cast<double>(layout.tasks + 1) + 10 + beyond;
+  for (const MatrixPanel& panel : panels)
+    layout.width = std::max(
+        {layout.width, layout.left + label_width(subtitle(panel)), layout.left + 1.5 * label_width(panel.title)});
   layout.height = kTitle + layout.top + (kCellHeight + kGap) * static_cast<double>(layout.tasks + 1);
   const double fitting = std::floor((kWidest + kBetween) / (layout.width + kBetween));
   layout.per_line = std::min(panels.size(), static_cast<std::size_t>(std::max(1.0, fitting)));
@@ -123,9 +131,7 @@ std::string column_label(const Layout& layout, double x, double y, const std::st
 
 std::string draw_panel(const MatrixPanel& panel, const Layout& layout, double x, double y) {
   std::string out = text(x + layout.left, y + 16, fmt::format("class=\"title\" fill=\"{}\"", kInk), panel.title);
-  out += text(x + layout.left, y + 33, fmt::format("fill=\"{}\"", kSoftInk),
-              panel.n == 1 ? "score in % on each task, one run"
-                           : fmt::format("score in % on each task, mean of {} runs", panel.n));
+  out += text(x + layout.left, y + 33, fmt::format("fill=\"{}\"", kSoftInk), subtitle(panel));
   const double left = x + layout.left, top = y + kTitle + layout.top;
   const std::size_t count = panel.tasks.size();
   const std::string soft = fmt::format("fill=\"{}\"", kSoftInk), strong = fmt::format("fill=\"{}\"", kInk);
@@ -134,7 +140,8 @@ std::string draw_panel(const MatrixPanel& panel, const Layout& layout, double x,
   };
   for (std::size_t j = 0; j < count; ++j)
     out += column_label(layout, column_x(j) + kCellWidth / 2, top - 8, panel.tasks[j], strong.c_str());
-  out += column_label(layout, column_x(count) + kCellWidth / 2, top - 8, "mean of seen", soft.c_str());
+  out += column_label(layout, column_x(count) + kCellWidth / 2, top - 8, "mean", soft.c_str());
+  out += text(left - 10, top - 8, fmt::format("text-anchor=\"end\" {}", soft), "after task");
   for (std::size_t i = 0; i <= count; ++i) {
     const double row_y = top + (kCellHeight + kGap) * static_cast<double>(i);
     out += text(left - 10, row_y + kCellHeight / 2 + 4.5, fmt::format("text-anchor=\"end\" {}", i == 0 ? soft : strong),
@@ -148,23 +155,35 @@ std::string draw_panel(const MatrixPanel& panel, const Layout& layout, double x,
   return out;
 }
 
-std::string draw_legend(double x, double y) {
-  constexpr double kLength = 150, kHeight = 12;
+bool has_gaps(const std::vector<MatrixPanel>& panels) {
+  for (const MatrixPanel& panel : panels)
+    for (const auto& row : panel.mean)
+      if (std::any_of(row.begin(), row.end(), [](double value) { return std::isnan(value); })) return true;
+  return false;
+}
+
+std::string swatch(double x, double y, const std::string& fill, bool outlined) {
+  return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"16\" height=\"12\" rx=\"3\" fill=\"{}\"{}/>\n", x, y,
+                     fill, outlined ? fmt::format(" stroke=\"{}\" stroke-width=\"2\"", kInk) : "");
+}
+
+/// The colours above, what the marks of cells mean below.
+std::string draw_legend(double x, double y, bool gaps) {
+  constexpr double kLength = 150;
   const std::string soft = fmt::format("fill=\"{}\"", kSoftInk);
   std::string out = text(x, y + 10, soft, "0 %");
-  out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" rx=\"3\" fill=\"url(#scale)\"/>\n",
-                     x + 28, y, kLength, kHeight);
+  out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"12\" rx=\"3\" fill=\"url(#scale)\"/>\n",
+                     x + 28, y, kLength);
   out += text(x + kLength + 36, y + 10, soft, "100 %");
+  out += text(x + 240, y + 10, soft, "mean: of the tasks learnt");
   const double second = y + 26;
-  out += fmt::format(
-      "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"16\" height=\"{}\" rx=\"3\" fill=\"{}\" stroke=\"{}\" "
-      "stroke-width=\"2\"/>\n",
-      x + 1, second, kHeight, hex(colour_of(0.5)), kInk);
+  out += swatch(x + 1, second, hex(colour_of(0.5)), true);
   out += text(x + 26, second + 10, soft, "just learnt");
-  out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"16\" height=\"{}\" rx=\"3\" fill=\"{}\"/>\n", x + 112,
-                     second, kHeight, hex(paler(colour_of(0.5))));
+  out += swatch(x + 112, second, hex(paler(colour_of(0.5))), false);
   out += text(x + 136, second + 10, soft, "not learnt yet");
-  return out;
+  if (!gaps) return out;
+  out += swatch(x + 240, second, "url(#none)", false);
+  return out + text(x + 264, second + 10, soft, "not evaluated");
 }
 
 std::string definitions() {
@@ -187,7 +206,8 @@ std::string heatmap_svg(const std::vector<MatrixPanel>& panels) {
   const Layout layout = make_layout(panels);
   const std::size_t lines = (panels.size() + layout.per_line - 1) / layout.per_line;
   const auto columns = static_cast<double>(layout.per_line);
-  const double width = 2 * kMargin + columns * layout.width + (columns - 1) * kBetween;
+  const double panels_width = columns * layout.width + (columns - 1) * kBetween;
+  const double width = 2 * kMargin + std::max(panels_width, layout.left + kLegendWidth);
   const double height = 2 * kMargin + static_cast<double>(lines) * (layout.height + kBetween) - kBetween + kLegend;
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
@@ -197,7 +217,7 @@ std::string heatmap_svg(const std::vector<MatrixPanel>& panels) {
   for (std::size_t i = 0; i < panels.size(); ++i)
     out += draw_panel(panels[i], layout, kMargin + static_cast<double>(i % layout.per_line) * (layout.width + kBetween),
                       kMargin + static_cast<double>(i / layout.per_line) * (layout.height + kBetween));
-  out += draw_legend(kMargin + layout.left, height - kMargin - 38);
+  out += draw_legend(kMargin + layout.left, height - kMargin - 38, has_gaps(panels));
   return out + "</svg>\n";
 }
 

@@ -42,19 +42,14 @@ std::string escape_latex(const std::string& text) {
   return replace_all(replace_all(replace_all(escaped, "–", "--"), "±", "$\\pm$"), "…", "\\dots{}");
 }
 
-std::vector<std::string> row_marks(const GridRow& row) {
-  std::vector<std::string> marks;
-  for (const std::size_t index : row.notes) marks.push_back(note_mark(index));
-  return marks;
-}
-
 std::string markdown_cell(const GridCell& cell) {
   const std::string text = cell.std.empty() ? cell.mean : fmt::format("{} ± {}", cell.mean, cell.std);
   return cell.best ? fmt::format("**{}**", text) : text;
 }
 
 std::string latex_cell(const GridCell& cell) {
-  const std::string mean = escape_latex(cell.mean), std = escape_latex(cell.std);
+  const std::string minus = cell.mean.starts_with('-') ? "$-$" : "";
+  const std::string mean = minus + escape_latex(cell.mean.substr(minus.empty() ? 0 : 1)), std = escape_latex(cell.std);
   const std::string shown = cell.best ? fmt::format("\\textbf{{{}}}", mean) : mean;
   return std.empty() ? shown : fmt::format("{} {{\\scriptsize $\\pm$ {}}}", shown, std);
 }
@@ -95,19 +90,17 @@ std::string render_markdown(const Grid& grid) {
     rule.emplace_back("---:");
   }
   std::string out = fmt::format("| {} |\n| {} |\n", fmt::join(header, " | "), fmt::join(rule, " | "));
-  std::vector<bool> marked(grid.notes.size());
   for (const GridRow& row : grid.rows) {
     std::vector<std::string> cells;
     for (const std::string& key : row.keys) cells.push_back(escape_markdown(key));
-    if (!row.notes.empty()) cells.back() += fmt::format(" <sup>{}</sup>", fmt::join(row_marks(row), ","));
-    for (const std::size_t index : row.notes) marked[index] = true;
+    if (!row.marks.empty()) cells.back() += fmt::format(" <sup>{}</sup>", fmt::join(row.marks, ","));
     for (const GridCell& cell : row.cells) cells.push_back(markdown_cell(cell));
     out += fmt::format("| {} |\n", fmt::join(cells, " | "));
   }
   out += fmt::format("\n{}; best in bold.\n", grid.caption);
-  for (std::size_t i = 0; i < grid.notes.size(); ++i)
-    out += fmt::format("- {}{}\n", marked[i] ? fmt::format("<sup>{}</sup> ", note_mark(i)) : "",
-                       escape_markdown(grid.notes[i]));
+  for (const GridNote& note : grid.notes)
+    out += fmt::format("- {}{}\n", note.mark.empty() ? "" : fmt::format("<sup>{}</sup> ", note.mark),
+                       escape_markdown(note.text));
   return out;
 }
 
@@ -120,19 +113,17 @@ std::string render_latex(const Grid& grid) {
     header.push_back(escape_latex(grid.header[i]) +
                      (i < grid.key_columns ? "" : latex_arrow(grid.directions[i - grid.key_columns])));
   out += fmt::format("{} \\\\\n\\midrule\n", fmt::join(header, " & "));
-  std::vector<bool> marked(grid.notes.size());
   for (const GridRow& row : grid.rows) {
     std::vector<std::string> cells;
     for (const std::string& key : row.keys) cells.push_back(escape_latex(key));
-    if (!row.notes.empty()) cells.back() += fmt::format("\\textsuperscript{{{}}}", fmt::join(row_marks(row), ","));
-    for (const std::size_t index : row.notes) marked[index] = true;
+    if (!row.marks.empty()) cells.back() += fmt::format("\\textsuperscript{{{}}}", fmt::join(row.marks, ","));
     for (const GridCell& cell : row.cells) cells.push_back(latex_cell(cell));
     out += fmt::format("{} \\\\\n", fmt::join(cells, " & "));
   }
   out += fmt::format("\\bottomrule\n\\end{{tabular}}\n\n{{\\footnotesize {}.", escape_latex(grid.caption));
-  for (std::size_t i = 0; i < grid.notes.size(); ++i)
-    out += fmt::format("\\\\\n{}{}.", marked[i] ? fmt::format("\\textsuperscript{{{}}}", note_mark(i)) : "",
-                       escape_latex(grid.notes[i]));
+  for (const GridNote& note : grid.notes)
+    out += fmt::format("\\\\\n{}{}.", note.mark.empty() ? "" : fmt::format("\\textsuperscript{{{}}}", note.mark),
+                       escape_latex(note.text));
   return out + "\\par}\n";
 }
 

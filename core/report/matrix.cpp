@@ -78,8 +78,8 @@ std::string format_matrix(const MatrixPanel& panel, int digits) {
   cells[0].emplace_back("mean of seen");
   for (std::size_t i = 0; i <= count; ++i) {
     std::vector<std::string> line{i == 0 ? "nothing" : fmt::format("{} {}", i, panel.tasks[i - 1])};
-    for (std::size_t j = 0; j < count; ++j) line.push_back(format_value(panel.mean[i][j], Unit::kScore, digits));
-    line.push_back(i == 0 ? "" : format_value(mean_of_seen(panel, i), Unit::kScore, digits));
+    for (std::size_t j = 0; j < count; ++j) line.push_back(format_percent(panel.mean[i][j], digits));
+    line.push_back(i == 0 ? "" : format_percent(mean_of_seen(panel, i), digits));
     cells.push_back(std::move(line));
   }
   std::string out = fmt::format("{}: R in percent, mean of {} run{}\n", panel.title, panel.n, panel.n == 1 ? "" : "s");

@@ -16,9 +16,9 @@ struct Measure {
   Unit unit = Unit::kScore;
   bool higher_is_better = true;
   bool needs_single = false;
-  std::string formula;
+  std::string formula = {};
   /// \param single S, [T] or empty. NaN where the run does not define it.
-  std::function<double(const Result&, const std::vector<double>& single)> value;
+  std::function<double(const Result&, const std::vector<double>& single)> value = {};
 };
 
 /// Measures by id: a continual metric ("aa.last", formulas in core/metric), "task.<name>" (final score), a cost

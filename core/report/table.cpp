@@ -63,6 +63,8 @@ class TableMaker {
       column_groups_.insert(values_of(run, table_.column_keys));
       if (!run.value("seed").empty()) seeds_.insert(run.value("seed"));
     }
+    for (const auto* keys : {&table_.row_keys, &table_.column_keys})
+      seed_is_shown_ = seed_is_shown_ || std::find(keys->begin(), keys->end(), "seed") != keys->end();
     if (!options.single.empty()) find_singles();
   }
 
@@ -149,19 +151,24 @@ class TableMaker {
       const std::string name = seed.empty() ? "run " + run->run_id : "seed " + seed;
       const std::string reason = run->error.substr(0, run->error.find('\n'));
       if (run->status == RunStatus::kRunning) {
-        note_row(row, fmt::format("{}{} is still running or was killed, not counted", where, name));
+        note_row(row, fmt::format("{}{} is at task {} of {} or was killed, not counted", where, name,
+                                  std::min(run->costs.size() + 1, run->tasks.size()), run->tasks.size()));
       } else {
         note_row(row, fmt::format("{}{} {}, not counted{}{}", where, name, to_string(run->status),
                                   reason.empty() ? "" : ": ", reason));
       }
     }
     if (runs.empty()) return note_row(row, fmt::format("{}no runs", where));
+    if (seed_is_shown_) return;
     Values missing;
     std::set_difference(seeds_.begin(), seeds_.end(), here.begin(), here.end(), std::back_inserter(missing));
     std::sort(missing.begin(), missing.end(), natural_less);
-    if (!missing.empty())
-      note_row(row,
-               fmt::format("{}seed{} {} missing", where, missing.size() == 1 ? "" : "s", fmt::join(missing, ", ")));
+    if (missing.empty()) return;
+    constexpr std::size_t kShown = 10;
+    const std::size_t count = missing.size();
+    if (count > kShown) missing.resize(kShown);
+    note_row(row, fmt::format("{}seed{} {}{} missing", where, count == 1 ? "" : "s", fmt::join(missing, ", "),
+                              count > kShown ? fmt::format(" and {} more", count - kShown) : ""));
   }
 
   /// A mean over more than seeds must not pass for one over seeds.
@@ -190,32 +197,34 @@ class TableMaker {
     return summarise(values);
   }
 
-  /// Marks the best mean of each column among rows that differ in the strategy only.
+  /// Marks the best mean of each metric among cells that differ in the strategy only.
   void mark_best() {
-    std::map<Values, std::vector<TableRow*>> blocks;
-    for (TableRow& row : table_.rows) {
-      Values block;
-      for (std::size_t k = 0; k < row.keys.size(); ++k)
-        if (!is_strategy_key(table_.row_keys[k])) block.push_back(row.keys[k]);
-      blocks[block].push_back(&row);
-    }
-    for (auto& [block, rows] : blocks)
-      for (std::size_t c = 0; c < table_.columns.size(); ++c) mark_best_of(rows, c);
+    using Block = std::pair<Values, std::size_t>;  ///< what is not of the strategy, and the metric
+    std::map<Block, std::vector<Cell*>> blocks;
+    for (TableRow& row : table_.rows)
+      for (std::size_t c = 0; c < table_.columns.size(); ++c) {
+        Values shared;
+        for (std::size_t k = 0; k < row.keys.size(); ++k)
+          if (!is_strategy_key(table_.row_keys[k])) shared.push_back(row.keys[k]);
+        for (std::size_t k = 0; k < table_.column_keys.size(); ++k)
+          if (!is_strategy_key(table_.column_keys[k])) shared.push_back(table_.columns[c].group[k]);
+        blocks[{shared, c % measures_.size()}].push_back(&row.cells[c]);
+      }
+    for (auto& [block, cells] : blocks) mark_best_of(cells, measures_[block.second]);
   }
 
-  void mark_best_of(const std::vector<TableRow*>& rows, std::size_t column) {
-    const Measure& measure = table_.columns[column].measure;
+  static void mark_best_of(const std::vector<Cell*>& cells, const Measure& measure) {
     if (measure.unit != Unit::kScore) return;
     std::size_t defined = 0;
     double best = kNaN;
-    for (const TableRow* row : rows) {
-      const double mean = row->cells[column].mean;
-      if (std::isnan(mean)) continue;
+    for (const Cell* cell : cells) {
+      if (std::isnan(cell->mean)) continue;
       ++defined;
-      if (std::isnan(best) || (measure.higher_is_better ? mean > best : mean < best)) best = mean;
+      if (std::isnan(best) || (measure.higher_is_better ? cell->mean > best : cell->mean < best)) best = cell->mean;
     }
     if (defined < 2) return;
-    for (TableRow* row : rows) row->cells[column].best = row->cells[column].mean == best;
+    // Equal but for rounding is equal.
+    for (Cell* cell : cells) cell->best = std::abs(cell->mean - best) <= 1e-12;
   }
 
   const Results& results_;
@@ -225,6 +234,7 @@ class TableMaker {
   std::map<Values, std::map<Values, Group, NaturalOrder>, NaturalOrder> groups_;
   std::set<Values, NaturalOrder> column_groups_;
   std::set<std::string> seeds_;
+  bool seed_is_shown_ = false;  ///< as a row or column key: a seed is then not missing in a cell
   Group singles_;
 };
 }  // namespace

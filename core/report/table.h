@@ -11,10 +11,11 @@
 namespace mneme::report {
 
 struct TableOptions {
-  std::vector<std::string> rows;     ///< config keys; empty: strategy and what else varies among the runs but the seed
-  std::vector<std::string> cols;     ///< config keys whose values become columns
-  std::vector<std::string> metrics;  ///< ids as in measure.h; empty: kDefaultMetrics
-  std::string single;                ///< KEY=VALUE of the runs whose diagonal is S; "": there are none
+  std::vector<std::string> rows =
+      {};  ///< config keys; empty: strategy and what else varies among the runs but the seed
+  std::vector<std::string> cols = {};     ///< config keys whose values become columns
+  std::vector<std::string> metrics = {};  ///< ids as in measure.h; empty: kDefaultMetrics
+  std::string single = {};                ///< KEY=VALUE of the runs whose diagonal is S; "": there are none
 };
 
 inline const std::vector<std::string> kDefaultMetrics{"aa.last", "bwt.gem", "fgt.max", "plasticity"};

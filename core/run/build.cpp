@@ -38,6 +38,7 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
                       const RunOptions& options) {
   data::LengthLimits limits;
   limits.max_total = options.max_length;
+  limits.max_answer = options.max_answer;
   limits.special = (tokenizer.bos() ? 1 : 0) + (tokenizer.eos() ? 1 : 0);
   const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split, limits, options.cache);
   Dataset samples;

@@ -2,7 +2,8 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
-#include "core/config/schema.h"
+#include "core/config/check.h"
+#include "core/config/section.h"
 
 namespace mneme::run {
 
@@ -44,7 +45,8 @@ const ParamSpecs& train_specs() {
       {"epsilon", kReal, "1e-8", "> 0", "of AdamW"},
       {"clip", kReal, "1.0", ">= 0", "largest 2-norm of a step's gradient; 0: no clipping"},
       {"optimizer_reset", kChoice, "per_task", "per_task|never", "whether AdamW's moments start anew with each task"},
-      {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"}};
+      {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"},
+      {"max_answer", kInt, "0", ">= 0", "tokens of an answer that are learnt; longer ones are cut, which is logged; 0: never cut"}};
   return specs;
 }
 
@@ -64,42 +66,34 @@ const ParamSpecs& save_specs() {
   return specs;
 }
 
-/// The section's map, checked and completed; a missing section is all defaults.
-config::Section section(const config::Node& root, const std::string& key, const ParamSpecs& specs) {
-  const config::Node* node = root.find(key);
-  return config::Section(config::check(node == nullptr ? config::Node::map() : *node, specs, key), key);
-}
-
-ModelOptions read_model(config::Section s) {
+ModelOptions read_model(const config::Section& s) {
   ModelOptions options;
   options.path = s.text("path");
   options.dtype = s.text("dtype");
-  s.finish();
   return options;
 }
 
-AdapterOptions read_adapter(config::Section s) {
+AdapterOptions read_adapter(const config::Section& s) {
   AdapterOptions options;
   options.kind = s.text("kind");
-  options.lora.rank = s.integer("rank");
+  options.lora.rank = s.int64("rank");
   options.lora.alpha = s.real("alpha");
   options.lora.dropout = s.real("dropout");
   options.lora.targets = s.texts("targets");
-  options.lora.first_layer = s.integer("first_layer");
-  s.finish();
+  options.lora.first_layer = s.int64("first_layer");
   return options;
 }
 
-TrainOptions read_train(config::Section& s) {
+TrainOptions read_train(const config::Section& s) {
   TrainOptions o;
-  o.epochs = s.integer("epochs");
-  o.epochs_per_task = s.integers("epochs_per_task");
-  o.batch_size = s.integer("batch_size");
-  o.accumulation = s.integer("accumulation");
-  o.max_steps = s.integer("max_steps");
+  o.epochs = s.int64("epochs");
+  o.epochs_per_task = s.int64s("epochs_per_task");
+  o.batch_size = s.int64("batch_size");
+  o.accumulation = s.int64("accumulation");
+  o.max_steps = s.int64("max_steps");
   o.learning_rate = s.real("learning_rate");
   o.schedule = s.text("schedule");
-  o.warmup_steps = s.integer("warmup_steps");
+  o.warmup_steps = s.int64("warmup_steps");
   o.warmup_ratio = s.real("warmup_ratio");
   o.weight_decay = s.real("weight_decay");
   o.beta1 = s.real("beta1");
@@ -132,32 +126,35 @@ ParamValue to_value(const ParamSpec& spec, const config::Node& node) {
 }  // namespace
 
 RunOptions read_options(const config::Node& resolved) {
-  config::Section root(resolved);
+  const config::Section root(resolved);
+  // A section that is not there is all defaults. What check() lets through holds known keys alone.
+  const auto checked = [&root](const char* key, const ParamSpecs& specs) {
+    const config::Node& node = root.node(key);
+    return config::check(node.is_null() ? config::Node::map() : node, specs, key);
+  };
+  const config::Node model = checked("model", model_specs()), adapter = checked("adapter", adapter_specs()),
+                     train = checked("train", train_specs()), eval = checked("eval", eval_specs()),
+                     save = checked("save", save_specs());
   RunOptions options;
-  options.seed = static_cast<std::uint64_t>(root.integer("seed"));
-  options.model = read_model(section(resolved, "model", model_specs()));
-  options.adapter = read_adapter(section(resolved, "adapter", adapter_specs()));
-  config::Section train = section(resolved, "train", train_specs());
-  options.train = read_train(train);
-  options.max_length = train.integer("max_length");
-  train.finish();
-  config::Section eval = section(resolved, "eval", eval_specs());
-  options.eval.split = eval.text("split");
-  options.eval.protocol = eval.text("protocol");
-  options.eval.rows = eval.text("rows");
-  options.eval.decode_slots = eval.integer("decode_slots");
+  options.seed = static_cast<std::uint64_t>(root.int64("seed"));
+  options.model = read_model(config::Section(model, "model"));
+  options.adapter = read_adapter(config::Section(adapter, "adapter"));
+  options.train = read_train(config::Section(train, "train"));
+  options.max_length = train.at("max_length").as_int();
+  options.max_answer = train.at("max_answer").as_int();
+  options.eval.split = eval.at("split").as_string();
+  options.eval.protocol = eval.at("protocol").as_string();
+  options.eval.rows = eval.at("rows").as_string();
+  options.eval.decode_slots = eval.at("decode_slots").as_int();
   options.eval.max_length = options.max_length;
-  eval.finish();
-  config::Section save = section(resolved, "save", save_specs());
-  options.save.adapters = save.text("adapters");
-  options.save.checkpoint = save.flag("checkpoint");
-  save.finish();
-  options.stream_node = resolved.at("stream");
-  options.strategy_node = resolved.at("strategy");
+  options.save.adapters = save.at("adapters").as_string();
+  options.save.checkpoint = save.at("checkpoint").as_bool();
+  options.stream_node = root.node("stream");
+  options.strategy_node = root.node("strategy");
+  if (!options.strategy_node.is_map()) root.fail("strategy", "must be a group with a name, for instance strategy=seq");
   options.strategy = options.strategy_node.at("name").as_string();
-  for (const char* key : {"model", "adapter", "train", "eval", "save", "stream", "strategy"}) root.mark(key);
   // Read by the launcher, by interpolations and by people.
-  for (const char* key : {"launcher", "data", "experiment"}) root.mark(key);
+  for (const char* key : {"launcher", "data", "name"}) root.node(key);
   root.finish();
   options.cache = (cache_directory() / "tokens").string();
   return options;

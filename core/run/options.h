@@ -30,6 +30,7 @@ struct SaveOptions {
 struct RunOptions {
   std::uint64_t seed = 0;
   std::int64_t max_length = 512;  ///< tokens of prompt and answer together
+  std::int64_t max_answer = 0;    ///< tokens of an answer that are learnt; 0: all
   std::string cache;              ///< directory of token caches; "" for none
   ModelOptions model;
   AdapterOptions adapter;

@@ -11,7 +11,8 @@
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
-#include "core/config/schema.h"
+#include "core/config/check.h"
+#include "core/config/section.h"
 #include "core/data/pretrain_text.h"
 #include "core/strategy/sample.h"
 #include "core/text/byte_tokenizer.h"
@@ -152,30 +153,31 @@ std::vector<OptimizerSegment> decay_segments(const AdapterBank& bank, double wei
 }  // namespace
 
 PretrainOptions read_pretrain_options(const config::Node& resolved) {
-  config::Section s(config::check(resolved, pretrain_specs(), ""));
+  const config::Node checked = config::check(resolved, pretrain_specs(), "");
+  const config::Section s(checked);
   PretrainOptions o;
   o.output = s.text("output");
   o.dtype = s.text("dtype");
-  o.seed = static_cast<std::uint64_t>(s.integer("seed"));
-  o.steps = s.integer("steps");
-  o.batch_tokens = s.integer("batch_tokens");
-  o.max_length = s.integer("max_length");
+  o.seed = static_cast<std::uint64_t>(s.int64("seed"));
+  o.steps = s.int64("steps");
+  o.batch_tokens = s.int64("batch_tokens");
+  o.max_length = s.int64("max_length");
   o.prompt_weight = s.real("prompt_weight");
   o.learning_rate = s.real("learning_rate");
-  o.warmup_steps = s.integer("warmup_steps");
+  o.warmup_steps = s.int64("warmup_steps");
   o.decay_ratio = s.real("decay_ratio");
   o.weight_decay = s.real("weight_decay");
   o.beta1 = s.real("beta1");
   o.beta2 = s.real("beta2");
   o.clip = s.real("clip");
-  config::Section m = s.section("model");
+  const config::Section m = s.section("model");
   o.model.vocab_size = text::ByteTokenizer::kVocabSize;
-  o.model.hidden_size = m.integer("hidden_size");
-  o.model.intermediate_size = m.integer("intermediate_size");
-  o.model.num_hidden_layers = m.integer("num_hidden_layers");
-  o.model.num_attention_heads = m.integer("num_attention_heads");
-  o.model.num_key_value_heads = m.integer("num_key_value_heads");
-  o.model.head_dim = m.integer("head_dim");
+  o.model.hidden_size = m.int64("hidden_size");
+  o.model.intermediate_size = m.int64("intermediate_size");
+  o.model.num_hidden_layers = m.int64("num_hidden_layers");
+  o.model.num_attention_heads = m.int64("num_attention_heads");
+  o.model.num_key_value_heads = m.int64("num_key_value_heads");
+  o.model.head_dim = m.int64("head_dim");
   o.model.rope_theta = m.real("rope_theta");
   o.model.rms_norm_eps = m.real("rms_norm_eps");
   o.model.tie_word_embeddings = m.flag("tie_word_embeddings");
@@ -183,13 +185,10 @@ PretrainOptions read_pretrain_options(const config::Node& resolved) {
   o.model.bos_token_id = text::ByteTokenizer::kBos;
   o.model.eos_token_id = text::ByteTokenizer::kEos;
   o.model.pad_token_id = text::ByteTokenizer::kPad;
-  m.finish();
-  config::Section t = s.section("text");
+  const config::Section t = s.section("text");
   o.text.kind = t.text("kind");
-  o.text.seed = static_cast<std::uint64_t>(t.integer("seed"));
+  o.text.seed = static_cast<std::uint64_t>(t.int64("seed"));
   for (const auto& file : t.texts("files")) o.text.files.emplace_back(file);
-  t.finish();
-  s.finish();
   return o;
 }
 

@@ -18,7 +18,7 @@ class Ilora final : public mneme::Strategy {
   static mneme::ParamSpecs parameters() {
     using enum mneme::ParamType;
     return {{"variant", kChoice, "paper", "paper|repo_fixed", "the paper's method, or the released code's with its faults mended"},
-            {"ema", kReal, "0.99", "[0, 1]", "part of the slow adapter that a step keeps (variant paper)"},
+            {"ema", kReal, "0.9", "[0, 1]", "part of the slow adapter that a step keeps (variant paper)"},
             {"gamma", kReal, "1.0", ">= 0", "weight of the consistency between fast and slow hidden states"},
             {"layers", kChoice, "all", "all|last", "which hidden states the consistency compares"},
             {"capacity", kInt, "500", ">= 0", "samples that the reservoir holds, over all tasks"},

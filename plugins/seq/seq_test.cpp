@@ -15,7 +15,10 @@ TEST_CASE("seq trains one adapter through all tasks", "[seq]") {
 }
 
 TEST_CASE("seq goes on from the last task's weights", "[seq]") {
-  ToyRun run(make_strategy("seq"));
+  ToyOptions options;
+  options.train.epochs = 12;
+  options.train.learning_rate = 2e-2;
+  ToyRun run(make_strategy("seq"), options);
   run.train_stage(1);
   const at::Tensor after_first = run.all_values();
   const double first_task_loss = run.learner().mean_loss(run.learner().active(), run.view(1).train);

@@ -88,7 +88,9 @@ TaskView ToyRun::view(std::int64_t index) const {
   return view;
 }
 
-void ToyRun::train_stage(std::int64_t index) { trainer_->train(view(index), [](const TrainProgress&) {}); }
+void ToyRun::train_stage(std::int64_t index) {
+  trainer_->train(view(index), [](const TrainProgress&) {});
+}
 
 void ToyRun::train_all() {
   for (std::int64_t i = 1; i <= stages(); ++i) train_stage(i);
@@ -106,7 +108,8 @@ std::vector<std::vector<Tokens>> ToyRun::answers(bool task_id) {
     PromptBatch batch;
     if (task_id) batch.task = task;
     for (const auto& sample : toy_samples(task, 4))
-      batch.prompts.push_back({Tokens(sample->tokens.begin(), sample->tokens.begin() + sample->first_label), 4, {kEnd}});
+      batch.prompts.push_back(
+          {Tokens(sample->tokens.begin(), sample->tokens.begin() + sample->first_label), 4, {kEnd}});
     all.push_back(strategy_->predict(*learner_, batch));
   }
   return all;
@@ -136,8 +139,15 @@ std::string ToyRun::state_hash() {
 }
 
 plugin::PluginRegistry& built_plugins() {
-  static plugin::PluginRegistry registry({std::filesystem::path(MNEME_BINARY_DIR) / "lib/mneme/strategies"});
+  static plugin::PluginRegistry registry(plugin::plugin_search_path());
   return registry;
+}
+
+std::vector<std::string> plugins_under_test() {
+  if (const char* plugin = std::getenv("MNEME_CONTRACT_PLUGIN")) return {plugin};
+  std::vector<std::string> names;
+  for (const auto& info : built_plugins().list()) names.push_back(info.name);
+  return names;
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, const std::map<std::string, ParamValue>& changes) {

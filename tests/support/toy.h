@@ -28,13 +28,15 @@ class VectorSink final : public RunSink {
   std::vector<ArrayEvent> arrays;
 };
 
-/// Shape of a toy run: a random two-layer model, tasks of random token sequences that share a prompt vocabulary but want
-/// other answers, so that they interfere.
+/// Shape of a toy run: a random two-layer model, tasks of random token sequences that share a prompt vocabulary but
+/// want other answers, so that they interfere.
 struct ToyOptions {
   std::uint64_t seed = 5;
   std::int64_t tasks = 2;
   std::int64_t samples = 12;  ///< per task
-  AdapterOptions adapter = {.kind = "lora", .lora = {.rank = 2, .alpha = 4, .dropout = 0, .targets = {"q_proj", "v_proj", "down_proj"}, .first_layer = 0}};
+  AdapterOptions adapter = {
+      .kind = "lora",
+      .lora = {.rank = 2, .alpha = 4, .dropout = 0, .targets = {"q_proj", "v_proj", "down_proj"}, .first_layer = 0}};
   TrainOptions train = {.epochs = 2, .batch_size = 4, .learning_rate = 5e-3};
 };
 
@@ -103,6 +105,9 @@ class Watched final : public Strategy {
 
 /// The built plugins of this tree.
 plugin::PluginRegistry& built_plugins();
+
+/// Names or files of the plugins that the contract is checked on: $MNEME_CONTRACT_PLUGIN, else all that were built.
+std::vector<std::string> plugins_under_test();
 
 /// A built strategy with its default settings but for `changes`.
 std::unique_ptr<Strategy> make_strategy(const std::string& name, const std::map<std::string, ParamValue>& changes = {});

@@ -5,9 +5,15 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme",
                      {
+                         run_command(),
+                         plan_command(),
+                         data_command(),
                          metrics_command(),
                          plugins_command(),
                          table_command(),
+                         status_command(),
+                         resume_command(),
+                         config_command(),
                          version_command(),
                      },
                      argc, argv);

@@ -6,7 +6,7 @@
 #include "core/plugin.h"
 
 namespace {
-const int kTrap = (std::abort(), 0);
+[[maybe_unused]] const int kTrap = (std::abort(), 0);
 
 class Foreign final : public mneme::Strategy {
  public:

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 
 #include "core/base/error.h"
@@ -226,4 +227,10 @@ TEST_CASE("a config becomes flat texts", "[record]") {
                                                    {"empty", "{}"}});
   CHECK_THROWS_AS(flat_config("- a\n- b\n"), ConfigError);
   CHECK_THROWS_AS(flat_config("a: [1, 2"), ConfigError);
+}
+
+TEST_CASE("a sample record for tests/parity/record_h5py.py", "[.sample]") {
+  const char* path = std::getenv("MNEME_SAMPLE");
+  REQUIRE(path != nullptr);
+  write_sample(path);
 }

@@ -8,6 +8,7 @@
 #include "core/base/unicode.h"
 #include "core/metric/continual_metric.h"
 #include "core/metric/text_metric.h"
+#include "tools/cli/format_option.h"
 #include "tools/cli/light/commands.h"
 
 namespace mneme::cli {
@@ -26,30 +27,6 @@ score   the score of a file with one JSON object per line:
 
 Scores are 0 to 1. With --format json, score prints {"metric", "version", "n", "value", "per_example"}.
 )";
-
-/// Takes "--format X" or "--format=X" out of the arguments.
-bool take_json_format(Arguments& arguments) {
-  bool json = false;
-  for (std::size_t i = 0; i < arguments.size();) {
-    std::string value;
-    std::size_t used = 1;
-    if (arguments[i].starts_with("--format=")) {
-      value = arguments[i].substr(9);
-    } else if (arguments[i] == "--format") {
-      if (i + 1 >= arguments.size()) throw UsageError("--format needs a value: text or json");
-      value = arguments[i + 1];
-      used = 2;
-    } else {
-      ++i;
-      continue;
-    }
-    if (value != "text" && value != "json") throw UsageError(fmt::format("--format {}: expected text or json", value));
-    json = value == "json";
-    arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i),
-                    arguments.begin() + static_cast<std::ptrdiff_t>(i + used));
-  }
-  return json;
-}
 
 void list_metrics(bool json) {
   Json out{{"text", Json::array()}, {"continual", Json::array()}};

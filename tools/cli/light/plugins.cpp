@@ -3,8 +3,8 @@
 namespace mneme::cli {
 
 Command plugins_command() {
-  return {"plugins", "list|show NAME", "the strategy plugins, their parameters and capabilities",
-          [](const Arguments& arguments) -> int {
+  return {"plugins", "list|show NAME|check NAME|new NAME",
+          "the strategy plugins, their parameters; the contract; a new one", [](const Arguments& arguments) -> int {
             Arguments all = arguments;
             all.insert(all.begin(), "plugins");
             exec_full_program(all);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <filesystem>
 #include <sstream>
@@ -87,13 +88,19 @@ std::string list_runs(const Results& results, const report::TableOptions& option
   std::vector<std::string> keys = options.rows.empty() ? default_row_keys(results.runs, options.cols) : options.rows;
   keys.insert(keys.end(), options.cols.begin(), options.cols.end());
   keys.emplace_back("seed");
+  std::vector<const report::Result*> runs;
+  for (const report::Result& run : results.runs) runs.push_back(&run);
+  std::stable_sort(runs.begin(), runs.end(), [&](const report::Result* a, const report::Result* b) {
+    const auto x = values_of(*a, keys), y = values_of(*b, keys);
+    return std::lexicographical_compare(x.begin(), x.end(), y.begin(), y.end(), report::natural_less);
+  });
   std::string out;
-  for (const report::Result& run : results.runs) {
+  for (const report::Result* run : runs) {
     std::vector<std::string> shown;
     for (const std::string& key : keys)
-      if (!run.value(key).empty()) shown.push_back(fmt::format("{}={}", key, run.value(key)));
-    out += fmt::format("{:<8}  {}  {}  {}\n", to_string(run.status), run.run_id, fmt::join(shown, " "),
-                       run.path.parent_path().string());
+      if (!run->value(key).empty()) shown.push_back(fmt::format("{}={}", key, run->value(key)));
+    out += fmt::format("{:<8}  {}  {}  {}\n", to_string(run->status), run->run_id, fmt::join(shown, " "),
+                       run->path.parent_path().string());
   }
   return out;
 }
@@ -115,6 +122,7 @@ int run_table(const Arguments& arguments) {
                                      .single = values["single"].as<std::string>()};
   const std::string format = values["format"].as<std::string>();
   const int digits = values["digits"].as<int>();
+  if (digits < 0 || digits > 9) throw UsageError(fmt::format("--digits {}: expected 0 to 9", digits));
   const Results results = report::load_results(directories);
   const report::Table table = report::make_table(results, options);
   const bool for_people = format != "csv" && format != "json";
@@ -124,9 +132,9 @@ int run_table(const Arguments& arguments) {
       fmt::print("{}{}", i == 0 ? "" : "\n", report::format_matrix(panels[i], digits));
   } else {
     fmt::print("{}", report::format_table(table, format, {digits}));
-    if (!for_people)
-      for (const std::string& note : table.notes) fmt::print(stderr, "note: {}\n", note);
   }
+  if (!for_people || values.contains("matrix"))
+    for (const std::string& note : report::note_lines(table)) fmt::print(stderr, "note: {}\n", note);
   if (values.contains("svg"))
     write_file_atomically(values["svg"].as<std::string>(), report::heatmap_svg(report::make_panels(results, options)));
   if (values.contains("list")) fmt::print(for_people ? stdout : stderr, "\n{}", list_runs(results, options));

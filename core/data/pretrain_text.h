@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace mneme::data {
+
+/// One generated document: the text is prompt + answer, and the answer is what a reader of the prompt can know.
+struct PretrainDocument {
+  std::string prompt;  ///< may be empty (plain text)
+  std::string answer;
+};
+
+/// An endless stream of documents in a made-up language for the pretraining of a small base model.
+class PretrainText {
+ public:
+  explicit PretrainText(std::uint64_t seed);
+  ~PretrainText();
+  PretrainText(PretrainText&&) noexcept;
+  PretrainText& operator=(PretrainText&&) noexcept;
+
+  PretrainDocument next();
+
+ private:
+  class Writer;
+  std::unique_ptr<Writer> writer_;
+};
+
+}  // namespace mneme::data

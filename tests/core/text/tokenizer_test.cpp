@@ -1,0 +1,53 @@
+#include "core/text/tokenizer.h"
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/random.h"
+#include "core/text/byte_tokenizer.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace mneme;
+using namespace mneme::text;
+
+TEST_CASE("the byte tokenizer gives the very bytes back", "[tokenizer][property]") {
+  const ByteTokenizer tokenizer;
+  CHECK(tokenizer.encode("aé") == TokenIds{97, 195, 169});
+  RandomStream random(3, "bytes");
+  for (int round = 0; round < 200; ++round) {
+    std::string text(random.below(50), '\0');
+    for (char& c : text) c = static_cast<char>(random.below(256));
+    CHECK(tokenizer.decode(tokenizer.encode(text)) == text);
+    CHECK(tokenizer.encode_continuation(text) == tokenizer.encode(text));
+  }
+}
+
+TEST_CASE("special tokens are added and shown only on request", "[tokenizer]") {
+  const ByteTokenizer tokenizer;
+  const TokenIds ids{ByteTokenizer::kBos, 'h', 'i', ByteTokenizer::kEos, ByteTokenizer::kPad};
+  CHECK(tokenizer.with_special(tokenizer.encode("hi")) == TokenIds{256, 'h', 'i'});
+  CHECK(tokenizer.decode(ids) == "hi");
+  CHECK(tokenizer.decode(ids, SpecialTokens::kKeep) == "<bos>hi<eos><pad>");
+  CHECK(tokenizer.encode("<eos>") == TokenIds{'<', 'e', 'o', 's', '>'});
+  CHECK(tokenizer.vocab_size() == 259);
+  CHECK(tokenizer.bos() == 256);
+  CHECK(tokenizer.eos() == 257);
+  CHECK(tokenizer.pad() == 258);
+  const TokenIds outside{259};
+  CHECK_THROWS_WITH(tokenizer.decode(outside), "token id 259 is outside the byte tokenizer's vocabulary of 259");
+}
+
+TEST_CASE("a model directory names its tokenizer", "[tokenizer]") {
+  const test::TemporaryDirectory directory("tokenizer-test");
+  CHECK_THROWS_WITH(load_tokenizer(directory / "none"), Catch::Contains("is not a directory"));
+  CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("found no tokenizer_class; expected"));
+  write_file_atomically(directory / "tokenizer_config.json", ByteTokenizer::config_json());
+  const auto tokenizer = load_tokenizer(directory.path());
+  CHECK(tokenizer->identity() == ByteTokenizer().identity());
+  CHECK(tokenizer->identity().size() == 64);
+  write_file_atomically(directory / "tokenizer_config.json", R"({"tokenizer_class": "BertTokenizer"})");
+  CHECK_THROWS_AS(load_tokenizer(directory.path()), DataError);
+  CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("found tokenizer_class 'BertTokenizer'"));
+  write_file_atomically(directory / "tokenizer_config.json", "{");
+  CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("is not a JSON object"));
+}
