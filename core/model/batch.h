@@ -11,10 +11,10 @@ namespace mneme::model {
 /// Sequences lie end to end on one token axis; there is no padding. B sequences, N tokens, M labels.
 /// The last token of a training sequence is not fed, since nothing reads its output.
 struct PackedBatch {
-  at::Tensor ids{};                           ///< int64 [N]
-  std::vector<std::int64_t> offsets{};        ///< [B+1] starts of the sequences on the token axis, then N
-  at::Tensor label_rows{};                    ///< int64 [M] ascending rows whose output predicts a label; may be empty
-  at::Tensor labels{};                        ///< int64 [M]
+  at::Tensor ids{};                     ///< int64 [N]
+  std::vector<std::int64_t> offsets{};  ///< [B+1] starts of the sequences on the token axis, then N
+  at::Tensor label_rows{};  ///< int64 [M] rows whose output predicts a label, strictly ascending; may be empty
+  at::Tensor labels{};      ///< int64 [M]
   std::vector<std::int64_t> label_offsets{};  ///< [B+1] starts of the sequences' labels, then M
 
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }

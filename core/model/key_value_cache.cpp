@@ -16,6 +16,9 @@ at::Tensor index_tensor(std::span<const std::int64_t> values) {
   return at::tensor(at::IntArrayRef(values.data(), values.size()), at::kLong);
 }
 
+/// To whole vectors of the kernels.
+constexpr std::int64_t round_up(std::int64_t n) { return (n + 15) / 16 * 16; }
+
 /// Address of a column of the first row.
 const void* column(const at::Tensor& t, std::int64_t index) {
   return static_cast<const char*>(t.const_data_ptr()) + static_cast<std::size_t>(index) * t.element_size();
@@ -28,14 +31,16 @@ KeyValueCache::KeyValueCache(const DecoderWeights& weights, std::int64_t slots, 
     : heads_(weights.config.num_attention_heads),
       kv_heads_(weights.config.num_key_value_heads),
       head_dim_(weights.config.head_dim),
-      capacity_((capacity + 15) / 16 * 16),
+      capacity_(round_up(capacity)),
       rope_(weights.rope->at_least(capacity_)),
       fused_(blocks::takes_fused(context, weights.embedding)) {
-  const auto options = weights.embedding.options().requires_grad(false);
+  const at::ScalarType type = fused_ ? at::kFloat : weights.embedding.scalar_type();
+  const auto zeros = [&](std::int64_t rows, std::int64_t columns) {
+    return at::zeros({slots, kv_heads_, rows, columns}, weights.embedding.options().dtype(type).requires_grad(false));
+  };
   for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    keys_.push_back(fused_ ? at::zeros({slots, kv_heads_, head_dim_, capacity_}, options)
-                           : at::zeros({slots, kv_heads_, capacity_, head_dim_}, options));
-    values_.push_back(at::zeros({slots, kv_heads_, capacity_, head_dim_}, options));
+    keys_.push_back(fused_ ? zeros(head_dim_, capacity_) : zeros(capacity_, head_dim_));
+    values_.push_back(fused_ ? zeros(capacity_, round_up(head_dim_)) : zeros(capacity_, head_dim_));
   }
 }
 
@@ -47,6 +52,7 @@ void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t
                                  .kv_heads = kv_heads_,
                                  .head_dim = head_dim_,
                                  .capacity = capacity_,
+                                 .value_stride = values_[l].size(3),
                                  .cosines = rope_->cosines.const_data_ptr<float>(),
                                  .sines = rope_->sines.const_data_ptr<float>(),
                                  .slots = slots.data(),
@@ -54,12 +60,14 @@ void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t
                                  .k = column(kv, first_column),
                                  .v = column(kv, first_column + kv_heads_ * head_dim_),
                                  .kv_stride = kv.stride(0),
-                                 .keys = keys_[l].data_ptr(),
-                                 .values = values_[l].data_ptr()};
+                                 .keys = keys_[l].data_ptr<float>(),
+                                 .values = values_[l].data_ptr<float>()};
   const auto sequences = static_cast<std::int64_t>(slots.size());
   const double work = 10.0 * static_cast<double>(kv.size(0) * head_dim_) / static_cast<double>(sequences);
   blocks::for_rows(sequences * kv_heads_, work, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t t = first; t < last; ++t) kernels::table().cache_store(args, t / kv_heads_, t % kv_heads_);
+    const at::Tensor scratch = at::empty({head_dim_ + 16}, at::kFloat);
+    for (std::int64_t t = first; t < last; ++t)
+      kernels::table().cache_store(args, t / kv_heads_, t % kv_heads_, scratch.data_ptr<float>());
   });
 }
 
@@ -73,6 +81,7 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
                                      .kv_heads = kv_heads_,
                                      .head_dim = head_dim_,
                                      .capacity = capacity_,
+                                     .value_stride = values_[l].size(3),
                                      .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim_))),
                                      .cosines = rope_->cosines.const_data_ptr<float>(),
                                      .sines = rope_->sines.const_data_ptr<float>(),
@@ -83,15 +92,15 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
                                      .v = column(qkv, (heads_ + kv_heads_) * head_dim_),
                                      .q_stride = qkv.stride(0),
                                      .kv_stride = qkv.stride(0),
-                                     .keys = keys_[l].data_ptr(),
-                                     .values = values_[l].data_ptr(),
+                                     .keys = keys_[l].data_ptr<float>(),
+                                     .values = values_[l].data_ptr<float>(),
                                      .out = out.data_ptr()};
   double seen = 0;
   for (const std::int64_t position : positions) seen += static_cast<double>(position + 1);
   const std::int64_t tasks = qkv.size(0) * kv_heads_;
   const double work = 8.0 * seen * static_cast<double>(heads_ * head_dim_) / static_cast<double>(tasks);
   blocks::for_rows(tasks, work, [&](std::int64_t first, std::int64_t last) {
-    const at::Tensor scratch = at::empty({capacity_ + 2 * head_dim_ + 64}, at::kFloat);
+    const at::Tensor scratch = at::empty({kernels::table().cache_scratch(args)}, at::kFloat);
     for (std::int64_t t = first; t < last; ++t)
       kernels::table().cache_attention(args, t / kv_heads_, t % kv_heads_, scratch.data_ptr<float>());
   });

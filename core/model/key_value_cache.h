@@ -37,7 +37,8 @@ class KeyValueCache {
   std::int64_t heads_, kv_heads_, head_dim_, capacity_;
   std::shared_ptr<const blocks::RopeTable::Values> rope_;
   bool fused_;
-  /// Per layer [slots, kv heads, capacity, head_dim]; fused keys are [slots, kv heads, head_dim, capacity].
+  /// Per layer [slots, kv heads, capacity, head_dim]. Fused ones are fp32: keys [slots, kv heads, head_dim, capacity],
+  /// values with head_dim rounded up to whole vectors.
   std::vector<at::Tensor> keys_, values_;
 };
 

@@ -46,6 +46,8 @@ TokenAxis::Selection TokenAxis::select(RowsNeeded needed) const {
     return {.rows = prefix_length_ == 0 ? at::Tensor() : index(token_rows()), .offsets = batch_.offsets};
   std::vector<std::int64_t> rows;
   if (needed == RowsNeeded::kLabels) {
+    // Rows are ascending and distinct: as many as tokens are all of them.
+    if (prefix_length_ == 0 && batch_.label_count() == batch_.tokens()) return {.rows = {}, .offsets = batch_.offsets};
     if (prefix_length_ == 0) return {.rows = batch_.label_rows, .offsets = batch_.label_offsets};
     const at::Tensor labels = batch_.label_rows.cpu();
     for (std::int64_t s = 0; s < batch_.sequences(); ++s) {

@@ -33,7 +33,9 @@ at::Tensor attend_one(const at::Tensor& q, const at::Tensor& k, const at::Tensor
   scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
   const at::Tensor weights =
       at::softmax(scores, -1, scores.scalar_type() == at::kBFloat16 ? at::kFloat : scores.scalar_type());
-  return at::matmul(weights.to(v.scalar_type()), by_head(v, repeat)).transpose(0, 1).reshape({q.size(0), spec.heads * spec.head_dim});
+  return at::matmul(weights.to(v.scalar_type()), by_head(v, repeat))
+      .transpose(0, 1)
+      .reshape({q.size(0), spec.heads * spec.head_dim});
 }
 
 at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpec& spec) {

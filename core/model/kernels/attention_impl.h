@@ -90,21 +90,20 @@ inline void to_weights(float* scores, std::int64_t seen, std::int64_t padded, fl
   for (std::int64_t j = round_up(seen, kLanes); j < padded; j += kLanes) store(scores + j, Float{});
 }
 
-/// Log of the sum of exponentials of the scores that the query sees.
-inline float normaliser_of(const float* scores, std::int64_t seen) {
+/// Scores that the query sees -> e^(score - top), zeros behind them. \return top and the sum of the exponentials
+struct RowSum {
+  float top, total;
+  float normaliser() const { return top + __builtin_logf(total); }
+};
+inline RowSum to_exponentials(float* scores, std::int64_t seen, std::int64_t padded) {
   constexpr float kLowest = -3.402823466e38f;
   Float tops = spread(kLowest);
   for_vectors(seen, [&](std::int64_t j, std::int64_t n) { tops = larger(tops, load(scores + j, n, kLowest)); });
   const float top = largest(tops);
+  to_weights(scores, seen, padded, top);
   Float sums{};
-  for_vectors(seen, [&](std::int64_t j, std::int64_t n) {
-    const Float e = exponential(load(scores + j) - top);
-    if (n == kLanes)
-      sums += e;
-    else
-      for (std::int64_t l = 0; l < n; ++l) sums[l] += e[l];
-  });
-  return top + __builtin_logf(sum(sums));
+  for (std::int64_t j = 0; j < round_up(seen, kLanes); j += kLanes) sums += load(scores + j);
+  return {top, sum(sums)};
 }
 
 template <class T>
@@ -128,20 +127,20 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
   for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
     for (std::int64_t i0 = 0; i0 < t.queries; i0 += kQueryStep) {
       const std::int64_t rows = least(kQueryStep, t.queries - i0);
+      float inverse[kQueryStep];
       for (std::int64_t i = 0; i < rows; ++i)
         load_head(static_cast<const T*>(g.q) + (t.first_query + i0 + i) * g.q_stride + head * g.head_dim, g,
                   t.position(g, i0 + i), g.scale, q + i * t.width);
       const std::int64_t limit = t.position(g, i0 + rows - 1) + 1, padded = round_up(limit, kLanes);
       block(rows, padded / kLanes, t.width, {q, t.width, 1}, keys, t.stride, scores, t.stride, false);
       for (std::int64_t i = 0; i < rows; ++i) {
-        const std::int64_t seen = t.position(g, i0 + i) + 1;
-        const float normaliser = normaliser_of(scores + i * t.stride, seen);
-        g.normalisers[(t.first_query + i0 + i) * g.heads + head] = normaliser;
-        to_weights(scores + i * t.stride, seen, padded, normaliser);
+        const RowSum row = to_exponentials(scores + i * t.stride, t.position(g, i0 + i) + 1, padded);
+        g.normalisers[(t.first_query + i0 + i) * g.heads + head] = row.normaliser();
+        inverse[i] = 1.f / row.total;
       }
       block(rows, vectors, limit, {scores, t.stride, 1}, values, t.width, out, t.width, false);
       for (std::int64_t i = 0; i < rows; ++i)
-        store_head(static_cast<T*>(g.out) + ((t.first_query + i0 + i) * g.heads + head) * g.head_dim, g, -1, 1.f,
+        store_head(static_cast<T*>(g.out) + ((t.first_query + i0 + i) * g.heads + head) * g.head_dim, g, -1, inverse[i],
                    out + i * t.width);
     }
   }

@@ -15,70 +15,70 @@ inline Attention rotary_of(const Args& g) {
   return a;
 }
 
-/// Writes one rotated key and one value to a position of the cache.
-template <class T>
-inline void append(T* keys, T* values, const Attention& rotary, std::int64_t capacity, std::int64_t position,
-                   const float* key, const T* value) {
-  for (std::int64_t e = 0; e < rotary.head_dim; ++e) {
-    put(keys + e * capacity + position, key[e]);
-    values[position * rotary.head_dim + e] = value[e];
+/// Where the keys and values of one head of one slot lie.
+template <class Args>
+struct CacheHead {
+  float *keys, *values;
+  CacheHead(const Args& g, std::int64_t slot, std::int64_t kv_head) {
+    const std::int64_t head = slot * g.kv_heads + kv_head;
+    keys = g.keys + head * g.head_dim * g.capacity;
+    values = g.values + head * g.capacity * g.value_stride;
   }
-}
+};
 
-template <class T>
-void cache_store_task(const CacheStore& g, std::int64_t sequence, std::int64_t kv_head) {
+/// Writes one rotated key and one value of a row to a position of the cache. \param key work space of a head's width
+template <class T, class Args>
+inline void append(const Args& g, const CacheHead<Args>& cache, std::int64_t row, std::int64_t kv_head,
+                   std::int64_t position, float* key) {
   const Attention rotary = rotary_of(g);
-  const std::int64_t at = (g.slots[sequence] * g.kv_heads + kv_head) * g.head_dim * g.capacity;
-  T* keys = static_cast<T*>(g.keys) + at;
-  T* values = static_cast<T*>(g.values) + at;
-  constexpr std::int64_t kWidest = 4096;
-  float key[kWidest + kLanes];
-  for (std::int64_t row = g.offsets[sequence]; row < g.offsets[sequence + 1]; ++row) {
-    const std::int64_t position = row - g.offsets[sequence], from = row * g.kv_stride + kv_head * g.head_dim;
-    load_head(static_cast<const T*>(g.k) + from, rotary, position, 1.f, key);
-    append(keys, values, rotary, g.capacity, position, key, static_cast<const T*>(g.v) + from);
-  }
-}
-
-/// scores[0, count) = q · keys[head_dim, capacity].
-template <class T>
-inline void cache_scores(const float* q, const T* keys, std::int64_t head_dim, std::int64_t capacity,
-                         std::int64_t count, float* scores) {
-  for_vectors(count, [&](std::int64_t j, std::int64_t n) {
-    Float dot{};
-    for (std::int64_t e = 0; e < head_dim; ++e) dot += q[e] * load(keys + e * capacity + j, n);
-    store(scores + j, dot);
+  const std::int64_t from = row * g.kv_stride + kv_head * g.head_dim;
+  load_head(static_cast<const T*>(g.k) + from, rotary, position, 1.f, key);
+  put_column(key, g.head_dim, position, g.capacity, cache.keys);
+  const T* value = static_cast<const T*>(g.v) + from;
+  for_vectors(g.head_dim, [&](std::int64_t e, std::int64_t n) {
+    store(cache.values + position * g.value_stride + e, load(value + e, n), n);
   });
 }
 
 template <class T>
-void cache_attention_task(const CacheAttention& g, std::int64_t row, std::int64_t kv_head, float* scratch) {
-  const Attention rotary = rotary_of(g);
-  const std::int64_t position = g.positions[row], seen = position + 1, repeat = g.heads / g.kv_heads;
-  const std::int64_t at = (g.slots[row] * g.kv_heads + kv_head) * g.head_dim * g.capacity;
-  T* keys = static_cast<T*>(g.keys) + at;
-  T* values = static_cast<T*>(g.values) + at;
-  const std::int64_t width = round_up(g.head_dim, kLanes);
-  float* q = scratch;
-  float* scores = scratch + width;
-  const std::int64_t from = row * g.kv_stride + kv_head * g.head_dim;
-  load_head(static_cast<const T*>(g.k) + from, rotary, position, 1.f, q);
-  append(keys, values, rotary, g.capacity, position, q, static_cast<const T*>(g.v) + from);
-  for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
-    load_head(static_cast<const T*>(g.q) + row * g.q_stride + head * g.head_dim, rotary, position, g.scale, q);
-    cache_scores(q, keys, g.head_dim, g.capacity, seen, scores);
-    to_weights(scores, seen, round_up(seen, kLanes), normaliser_of(scores, seen));
-    T* out = static_cast<T*>(g.out) + (row * g.heads + head) * g.head_dim;
-    for_vectors(g.head_dim, [&](std::int64_t e, std::int64_t n) {
-      Float total{};
-      for (std::int64_t j = 0; j < seen; ++j) total += scores[j] * load(values + j * g.head_dim + e, n);
-      store(out + e, total, n);
-    });
-  }
+void cache_store_task(const CacheStore& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
+  const CacheHead<CacheStore> cache(g, g.slots[sequence], kv_head);
+  for (std::int64_t row = g.offsets[sequence]; row < g.offsets[sequence + 1]; ++row)
+    append<T>(g, cache, row, kv_head, row - g.offsets[sequence], scratch);
 }
 
-void cache_store(const CacheStore& g, std::int64_t sequence, std::int64_t kv_head) {
-  with_type(g.type, [&]<class T>(T*) { cache_store_task<T>(g, sequence, kv_head); });
+std::int64_t cache_scratch(const CacheAttention& g) {
+  const std::int64_t repeat = g.heads / g.kv_heads;
+  return repeat * (g.capacity + 2 * round_up(g.head_dim, kLanes) + 1);
+}
+
+/// The query heads that share a key head are the rows of two small products.
+template <class T>
+void cache_attention_task(const CacheAttention& g, std::int64_t row, std::int64_t kv_head, float* scratch) {
+  const CacheHead<CacheAttention> cache(g, g.slots[row], kv_head);
+  const std::int64_t seen = g.positions[row] + 1, padded = round_up(seen, kLanes), repeat = g.heads / g.kv_heads;
+  const std::int64_t width = round_up(g.head_dim, kLanes);
+  float* q = scratch;
+  float* out = q + repeat * width;
+  float* scores = out + repeat * width;
+  append<T>(g, cache, row, kv_head, g.positions[row], out);
+  for (std::int64_t h = 0; h < repeat; ++h)
+    load_head(static_cast<const T*>(g.q) + row * g.q_stride + (kv_head * repeat + h) * g.head_dim, rotary_of(g),
+              g.positions[row], g.scale, q + h * width);
+  block(repeat, padded / kLanes, g.head_dim, {q, width, 1}, cache.keys, g.capacity, scores, g.capacity, false);
+  float* inverse = scores + repeat * g.capacity;
+  for (std::int64_t h = 0; h < repeat; ++h)
+    inverse[h] = 1.f / to_exponentials(scores + h * g.capacity, seen, padded).total;
+  block(repeat, width / kLanes, seen, {scores, g.capacity, 1}, cache.values, g.value_stride, out, width, false);
+  for (std::int64_t h = 0; h < repeat; ++h)
+    for_vectors(g.head_dim, [&](std::int64_t e, std::int64_t n) {
+      store(static_cast<T*>(g.out) + (row * g.heads + kv_head * repeat + h) * g.head_dim + e,
+            load(out + h * width + e) * inverse[h], n);
+    });
+}
+
+void cache_store(const CacheStore& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
+  with_type(g.type, [&]<class T>(T*) { cache_store_task<T>(g, sequence, kv_head, scratch); });
 }
 
 void cache_attention(const CacheAttention& g, std::int64_t row, std::int64_t kv_head, float* scratch) {

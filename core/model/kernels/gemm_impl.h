@@ -122,9 +122,8 @@ void pack(const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std:
   }
 }
 
-/// One chunk of rows and one range of depth against all columns.
-void gemm_part(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
-  const Left a{g.a + row * g.a_row + depth * g.a_col, g.a_row, g.a_col};
+/// One chunk of rows and one range of depth against all columns. \param a the chunk's part of A
+void gemm_part(const Gemm& g, Left a, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
   const bool accumulate = g.accumulate || depth > 0;
   float* c = g.c + row * g.ldc;
   if (g.ldb != 0) {
@@ -145,13 +144,34 @@ void gemm_part(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t 
   }
 }
 
+/// Depth of one step of a product with a transposed A, and the row stride of its dense copy: no two of its rows share
+/// a set of the first-level cache.
+constexpr std::int64_t kTransposedDepth = 96;
+constexpr std::int64_t kTransposedStride = kChunk + 16;
+
+/// gemm_part() for A stored by columns: from a dense copy, since its own rows lie a page apart.
+void gemm_part_transposed(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
+  float copy[kTransposedDepth * kTransposedStride];
+  for (std::int64_t p = 0; p < count; ++p) {
+    const float* from = g.a + row + (depth + p) * g.a_col;
+    for_vectors(rows,
+                [&](std::int64_t i, std::int64_t n) { store(copy + p * kTransposedStride + i, load(from + i, n), n); });
+  }
+  gemm_part(g, {copy, 1, kTransposedStride}, row, rows, depth, count);
+}
+
 void gemm(const Gemm& g) {
+  const bool transposed = g.a_row == 1 && g.a_col > 1 && g.m > 2 * kTileRows[1];
+  const std::int64_t step = transposed ? kTransposedDepth : kDepth;
   for (std::int64_t row = 0; row < g.m; row += kChunk) {
     const std::int64_t rows = least(kChunk, g.m - row);
     std::int64_t depth = 0;
     do {
-      const std::int64_t count = least(kDepth, g.k - depth);
-      gemm_part(g, row, rows, depth, count);
+      const std::int64_t count = least(step, g.k - depth);
+      if (transposed)
+        gemm_part_transposed(g, row, rows, depth, count);
+      else
+        gemm_part(g, {g.a + row * g.a_row + depth * g.a_col, g.a_row, g.a_col}, row, rows, depth, count);
       depth += count;
     } while (depth < g.k);
   }

@@ -89,29 +89,30 @@ struct Attention {
   std::int64_t grad_q_stride = 0, grad_kv_stride = 0;
 };
 
-/// One new token per row against a cache of rotated keys [slot][kv head][head_dim][capacity] and values
-/// [slot][kv head][capacity][head_dim]. A task is (row, kv head).
+/// One new token per row against a cache in fp32 of rotated keys [slot][kv head][head_dim][capacity] and values
+/// [slot][kv head][capacity][value_stride]; capacity and value_stride are multiples of 16, unused values are finite.
+/// A task is (row, kv head).
 struct CacheAttention {
   Storage type = Storage::kFloat;
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0, capacity = 0;
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0, capacity = 0, value_stride = 0;
   float scale = 1;
   const float *cosines = nullptr, *sines = nullptr;
   const std::int64_t *slots = nullptr, *positions = nullptr;
   const void *q = nullptr, *k = nullptr, *v = nullptr;
   std::int64_t q_stride = 0, kv_stride = 0;
-  void *keys = nullptr, *values = nullptr;
+  float *keys = nullptr, *values = nullptr;
   void* out = nullptr;
 };
 
 /// Copies whole sequences into such a cache. A task is (sequence, kv head).
 struct CacheStore {
   Storage type = Storage::kFloat;
-  std::int64_t kv_heads = 0, head_dim = 0, capacity = 0;
+  std::int64_t kv_heads = 0, head_dim = 0, capacity = 0, value_stride = 0;
   const float *cosines = nullptr, *sines = nullptr;
   const std::int64_t *slots = nullptr, *offsets = nullptr;
   const void *k = nullptr, *v = nullptr;
   std::int64_t kv_stride = 0;
-  void *keys = nullptr, *values = nullptr;
+  float *keys = nullptr, *values = nullptr;
 };
 
 /// out = x · mask, where mask is 0 with probability p and 1/(1-p) else, a pure function of (seed, element index).
@@ -145,8 +146,10 @@ struct Table {
   std::int64_t (*attention_scratch)(const Attention& args, std::int64_t keys, bool backward);
   void (*attention_forward)(const Attention& args, std::int64_t sequence, std::int64_t kv_head, float* scratch);
   void (*attention_backward)(const Attention& args, std::int64_t sequence, std::int64_t kv_head, float* scratch);
-  void (*cache_store)(const CacheStore& args, std::int64_t sequence, std::int64_t kv_head);
-  /// \param scratch at least capacity + 2·head_dim + 64 floats
+  /// \param scratch of head_dim + 16 floats
+  void (*cache_store)(const CacheStore& args, std::int64_t sequence, std::int64_t kv_head, float* scratch);
+  /// Floats of scratch that one task of cache_attention() needs.
+  std::int64_t (*cache_scratch)(const CacheAttention& args);
   void (*cache_attention)(const CacheAttention& args, std::int64_t row, std::int64_t kv_head, float* scratch);
   void (*dropout)(const Dropout& args);
 };

@@ -24,6 +24,7 @@ constexpr Table make_table(const char* name) {
           .attention_forward = attention_forward,
           .attention_backward = attention_backward,
           .cache_store = cache_store,
+          .cache_scratch = cache_scratch,
           .cache_attention = cache_attention,
           .dropout = dropout};
 }

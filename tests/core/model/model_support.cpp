@@ -1,8 +1,17 @@
 #include "tests/core/model/model_support.h"
 
+#include <ATen/Context.h>
+
 #include <algorithm>
 
 #include "core/base/random.h"
+
+namespace {
+
+/// ATen's own generator starts the same in every run.
+[[maybe_unused]] const bool kSeeded = (at::manual_seed(1), true);
+
+}  // namespace
 
 namespace mneme::model::test {
 
