@@ -14,6 +14,21 @@
 namespace mneme::data {
 namespace {
 
+Mini8Options options(std::uint64_t seed, std::int64_t train, std::int64_t eval = 16, std::int64_t test = 40) {
+  Mini8Options result;
+  result.seed = seed;
+  result.train_rows = train;
+  result.eval_rows = eval;
+  result.test_rows = test;
+  return result;
+}
+
+Mini8Options ordered(std::vector<std::string> order) {
+  Mini8Options result;
+  result.order = std::move(order);
+  return result;
+}
+
 using Facts = std::map<std::string, std::string>;
 
 std::smatch match(const std::string& text, const char* pattern) {
@@ -203,7 +218,7 @@ TEST_CASE("mini8 has the eight domains in the benchmarks' order", "[mini8]") {
 TEST_CASE("every answer of mini8 follows from its prompt", "[mini8]") {
   for (const std::string& task : mini8_names()) {
     for (const Split split : kSplits) {
-      for (const Example& row : mini8_rows(task, split, {.seed = 5})) {
+      for (const Example& row : mini8_rows(task, split, options(5, 256))) {
         CHECK(solve(task, row.prompt) == row.answer);
         CHECK(row.references == std::vector<std::string>{row.answer});
       }
@@ -212,12 +227,12 @@ TEST_CASE("every answer of mini8 follows from its prompt", "[mini8]") {
 }
 
 TEST_CASE("splits of mini8 share no prompt and repeat none", "[mini8]") {
-  const Mini8Options options{.seed = 3, .train_rows = 500, .eval_rows = 60, .test_rows = 100};
+  const Mini8Options rows_of = options(3, 500, 60, 100);
   for (const std::string& task : mini8_names()) {
     std::set<std::string> prompts;
     std::size_t rows = 0;
     for (const Split split : kSplits)
-      for (const Example& row : mini8_rows(task, split, options)) prompts.insert(row.prompt), ++rows;
+      for (const Example& row : mini8_rows(task, split, rows_of)) prompts.insert(row.prompt), ++rows;
     INFO(task);
     CHECK(rows == 660);
     CHECK(prompts.size() == rows);
@@ -226,7 +241,7 @@ TEST_CASE("splits of mini8 share no prompt and repeat none", "[mini8]") {
 
 TEST_CASE("prompts and answers of mini8 are short", "[mini8]") {
   for (const std::string& task : mini8_names()) {
-    for (const Example& row : mini8_rows(task, Split::kTrain, {.seed = 8, .train_rows = 400})) {
+    for (const Example& row : mini8_rows(task, Split::kTrain, options(8, 400))) {
       CHECK(row.prompt.size() <= 88);
       CHECK(row.answer.size() <= 26);
       CHECK(static_cast<std::int64_t>(row.answer.size()) < mini8_spec(task).max_new_tokens);
@@ -235,10 +250,10 @@ TEST_CASE("prompts and answers of mini8 are short", "[mini8]") {
 }
 
 TEST_CASE("the kinds of answer of mini8 are balanced in every split", "[mini8]") {
-  const Mini8Options options{.seed = 1, .train_rows = 240, .eval_rows = 24, .test_rows = 48};
+  const Mini8Options rows_of = options(1, 240, 24, 48);
   for (const std::string& task : mini8_names()) {
     for (const Split split : kSplits) {
-      const std::vector<Example> rows = mini8_rows(task, split, options);
+      const std::vector<Example> rows = mini8_rows(task, split, rows_of);
       std::map<std::string, std::size_t> count;
       for (const Example& row : rows) {
         if (task == "minutes") ++count[row.answer.substr(row.answer.rfind(' '))];
@@ -270,16 +285,16 @@ TEST_CASE("the rows of mini8 are pinned", "[mini8]") {
 }
 
 TEST_CASE("more rows of mini8 begin with the fewer", "[mini8]") {
-  const auto few = mini8_rows("law", Split::kTrain, {.seed = 2, .train_rows = 50});
-  const auto many = mini8_rows("law", Split::kTrain, {.seed = 2, .train_rows = 80, .test_rows = 7});
+  const auto few = mini8_rows("law", Split::kTrain, options(2, 50));
+  const auto many = mini8_rows("law", Split::kTrain, options(2, 80, 16, 7));
   CHECK(std::equal(few.begin(), few.end(), many.begin()));
-  CHECK(mini8_rows("law", Split::kTrain, {.seed = 4, .train_rows = 50}) != few);
+  CHECK(mini8_rows("law", Split::kTrain, options(4, 50)) != few);
 }
 
 TEST_CASE("a perfect prediction on mini8 scores 1, the source and the wrong letter less", "[mini8]") {
   for (const std::string& task : mini8_names()) {
     std::vector<metric::Sample> right, wrong;
-    for (const Example& row : mini8_rows(task, Split::kTest, {})) {
+    for (const Example& row : mini8_rows(task, Split::kTest, Mini8Options())) {
       right.push_back({row.answer, row.references, row.source, {}});
       wrong.push_back({task == "simplify"  ? row.source
                        : row.answer == "A" ? "B"
@@ -296,7 +311,7 @@ TEST_CASE("a perfect prediction on mini8 scores 1, the source and the wrong lett
 }
 
 TEST_CASE("mini8 as a stream takes an order and passes the checks of its specs", "[mini8]") {
-  const Stream stream = mini8_stream({.order = {"law", "opinion"}});
+  const Stream stream = mini8_stream(ordered({"law", "opinion"}));
   REQUIRE(stream.tasks.size() == 2);
   CHECK(stream.tasks[0].name() == "law");
   CHECK(stream.tasks[1].split(Split::kTest).size() == 40);
@@ -311,8 +326,8 @@ TEST_CASE("mini8 as a stream takes an order and passes the checks of its specs",
 
 TEST_CASE("wrong options of mini8 are named", "[mini8]") {
   CHECK_THROWS_WITH(mini8_spec("laws"), "mini8 has no task 'laws'; did you mean 'law'?");
-  CHECK_THROWS_WITH(mini8_stream({.order = {"law", "law"}}), "mini8: the order names task 'law' twice");
-  CHECK_THROWS_AS(mini8_rows("rates", Split::kTest, {.test_rows = 100000}), DataError);
+  CHECK_THROWS_WITH(mini8_stream(ordered({"law", "law"})), "mini8: the order names task 'law' twice");
+  CHECK_THROWS_AS(mini8_rows("rates", Split::kTest, options(0, 256, 16, 100000)), DataError);
 }
 
 }  // namespace

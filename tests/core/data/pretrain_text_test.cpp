@@ -31,7 +31,7 @@ TEST_CASE("the pretraining text of a seed is pinned", "[pretrain_text]") {
 }
 
 TEST_CASE("documents of the pretraining text are short ASCII with an answer", "[pretrain_text]") {
-  for (const PretrainDocument& each : documents(1, 20000)) {
+  for (const PretrainDocument& each : documents(1, 4000)) {
     const std::string text = each.prompt + each.answer;
     INFO(text);
     CHECK(!each.answer.empty());
@@ -44,21 +44,22 @@ TEST_CASE("documents of the pretraining text are short ASCII with an answer", "[
 TEST_CASE("sums of the pretraining text are right", "[pretrain_text]") {
   const std::regex form("(\\d+)([+-])(\\d+)=");
   int seen = 0;
-  for (const PretrainDocument& each : documents(1, 20000)) {
+  for (const PretrainDocument& each : documents(1, 4000)) {
     std::smatch m;
     if (!std::regex_match(each.prompt, m, form)) continue;
     const int a = std::stoi(m[1]), b = std::stoi(m[3]);
     CHECK(each.answer == std::to_string(m[2] == "+" ? a + b : a - b));
     ++seen;
   }
-  CHECK(seen > 100);
+  CHECK(seen > 20);
 }
 
 TEST_CASE("a letter that the pretraining text answers stands in its prompt", "[pretrain_text]") {
   int seen = 0;
   std::map<std::string, int> letters;
-  for (const PretrainDocument& each : documents(1, 20000)) {
-    if (!std::regex_match(each.answer, std::regex("[A-D](\\. \\w+)?"))) continue;
+  for (const PretrainDocument& each : documents(1, 4000)) {
+    static const std::regex lettered("[A-D](\\. \\w+)?");
+    if (!std::regex_match(each.answer, lettered)) continue;
     INFO(each.prompt << each.answer);
     const std::string letter = each.answer.substr(0, 1);
     CHECK(std::regex_search(each.prompt, std::regex("(^|\\W)" + letter + "(\\W|$)")));
@@ -68,17 +69,18 @@ TEST_CASE("a letter that the pretraining text answers stands in its prompt", "[p
     ++letters[letter];
     ++seen;
   }
-  CHECK(seen > 5000);
+  CHECK(seen > 1000);
   CHECK(letters.size() == 4);
 }
 
 TEST_CASE("one fact of the pretraining text has one value", "[pretrain_text]") {
+  const std::regex form("(\\w+ of \\w+) is");
   std::map<std::string, std::set<std::string>> values;
-  for (const PretrainDocument& each : documents(1, 20000)) {
+  for (const PretrainDocument& each : documents(1, 4000)) {
     std::smatch m;
-    if (std::regex_match(each.prompt, m, std::regex("(\\w+ of \\w+) is"))) values[m[1]].insert(each.answer);
+    if (std::regex_match(each.prompt, m, form)) values[m[1]].insert(each.answer);
   }
-  CHECK(values.size() > 50);
+  CHECK(values.size() > 20);
   for (const auto& [fact, answers] : values) {
     INFO(fact);
     CHECK(answers.size() == 1);
@@ -92,7 +94,7 @@ TEST_CASE("the pretraining text holds nothing of mini8", "[pretrain_text]") {
     for (const Split split : kSplits)
       for (const Example& row : mini8_rows(task, split, {})) bodies.insert(row.prompt.substr(0, row.prompt.find('\n')));
   }
-  for (const PretrainDocument& each : documents(1, 50000)) {
+  for (const PretrainDocument& each : documents(1, 10000)) {
     const std::string text = each.prompt + each.answer;
     INFO(text);
     for (const std::string& cue : cues) CHECK(text.find(cue) == std::string::npos);
