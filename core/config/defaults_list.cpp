@@ -56,7 +56,7 @@ DefaultsResult DefaultsBuilder::build(const std::vector<const Override*>& overri
   std::set<std::string> seen;
   for (const auto& child : root.children) collect(*child, &root, seen, result.list);
   check_all_used();
-  result.choices = std::move(choices_);
+  for (const auto& child : root.children) list_choices(*child, result.choices);
   result.warnings = std::move(warnings_);
   return result;
 }
@@ -352,6 +352,19 @@ void DefaultsBuilder::check_all_used() const {
       fail_override_of_group(*deletion.source,
                              fmt::format("'{}{}' is not in the defaults list and cannot be deleted", deletion.key,
                                          deletion.any ? "" : "=" + option_text(deletion.option)));
+}
+
+// In the order of the defaults lists; choices_ is in the order in which they were met.
+void DefaultsBuilder::list_choices(const Tree& tree,
+                                   std::vector<std::pair<std::string, std::optional<std::string>>>& list) const {
+  const Entry& entry = tree.entry;
+  if (entry.is_group && !entry.is_self() && !entry.deleted) {
+    const std::string key = entry.override_key();
+    const auto same = [&key](const auto& choice) { return choice.first == key; };
+    const auto known = std::find_if(choices_.begin(), choices_.end(), same);
+    if (known != choices_.end() && std::find_if(list.begin(), list.end(), same) == list.end()) list.push_back(*known);
+  }
+  for (const auto& child : tree.children) list_choices(*child, list);
 }
 
 void DefaultsBuilder::collect(const Tree& tree, const Tree* parent, std::set<std::string>& seen,

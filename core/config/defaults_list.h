@@ -74,6 +74,7 @@ class DefaultsBuilder {
   void check_all_used() const;
   void collect(const Tree& tree, const Tree* parent, std::set<std::string>& seen,
                std::vector<ResolvedDefault>& list) const;
+  void list_choices(const Tree& tree, std::vector<std::pair<std::string, std::optional<std::string>>>& list) const;
   Choice* find_choice(const std::string& key);
   Deletion* find_deletion(const Entry& entry);
 

@@ -80,9 +80,19 @@ class Planner {
         params_override(override);
         continue;
       }
-      (override.is_sweep() ? swept_ : fixed_).push_back(override);
-      order_.push_back(std::move(override));
+      remember(std::move(override));
     }
+    for (const Override& override : order_) (override.is_sweep() ? swept_ : fixed_).push_back(override);
+  }
+
+  // The last override of a key counts, at the place of the first.
+  void remember(Override override) {
+    for (Override& earlier : order_)
+      if (earlier.key_element() == override.key_element()) {
+        earlier = std::move(override);
+        return;
+      }
+    order_.push_back(std::move(override));
   }
 
   // +hydra.sweeper.params.seed="1,2" on the command line sweeps seed.
@@ -93,8 +103,7 @@ class Planner {
     for (Override& axis : read_axes(map, "hydra.sweeper.params")) {
       refuse_unsweepable(axis);
       axis.position = override.position;
-      swept_.push_back(axis);
-      order_.push_back(axis);
+      remember(axis);
     }
   }
 
@@ -306,6 +315,8 @@ class Planner {
     Composition bare;
     bare.config = run.config;
     bare.hydra = composition.hydra;
+    if (Node* job = bare.hydra.is_map() ? bare.hydra.find("job") : nullptr; job && job->is_map())
+      job->set("num", Node::integer(static_cast<std::int64_t>(plan_.runs.size())));
     try {
       ResolveOptions options;
       options.warnings = &plan_.warnings;
@@ -325,6 +336,7 @@ class Planner {
       if (settings_.dedup) return;
       run.id = run_id(run.resolved, repeat);
     }
+    run.hydra = std::move(bare.hydra);
     run.index = static_cast<std::int64_t>(plan_.runs.size());
     plan_.runs.push_back(std::move(run));
   }

@@ -62,14 +62,16 @@ class Parser {
   }
 
   void directive(const YamlToken& token) {
-    if (token.text == "YAML" && !token.handle.starts_with("1.")) fail(token.mark, "only YAML 1.x can be read");
+    if (token.text == "YAML") {
+      const bool readable = token.handle.size() > 2 && token.handle.starts_with("1.") &&
+                            token.handle.find_first_not_of("0123456789", 2) == std::string::npos;
+      if (!readable || has_version_) fail(token.mark, "one directive '%YAML 1.1' is expected");
+      has_version_ = true;
+    }
     if (token.text != "TAG") return;
     const auto blank = token.handle.find(' ');
-    if (blank == std::string::npos) fail(token.mark, "a tag directive is '%TAG !handle! prefix'");
-    std::string prefix = token.handle.substr(blank);
-    prefix.erase(0, prefix.find_first_not_of(' '));
-    prefix.erase(prefix.find_last_not_of(' ') + 1);
-    if (!handles_.emplace(token.handle.substr(0, blank), prefix).second) fail(token.mark, "the handle is given twice");
+    if (!handles_.emplace(token.handle.substr(0, blank), token.handle.substr(blank + 1)).second)
+      fail(token.mark, "the handle is given twice");
   }
 
   std::size_t add(YamlNode node) {
@@ -265,6 +267,7 @@ class Parser {
   std::vector<std::size_t> open_;  // lists and maps being read
   std::map<std::string, std::size_t> anchors_;
   std::map<std::string, std::string> handles_;
+  bool has_version_ = false;
 };
 }  // namespace
 

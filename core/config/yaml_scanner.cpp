@@ -139,19 +139,34 @@ void Scanner::directive() {
   unwind(-1);
   drop_key();
   simple_key_allowed_ = false;
-  YamlToken& token = add(Type::kDirective);
+  YamlToken token{Type::kDirective, "", "", false, mark_};
   forward();
   while (is_name(peek())) append(token.text, 1);
   if (token.text.empty() || !is_space_or_end(peek())) fail("a directive is '%NAME values'");
   skip_spaces();
-  while (!is_break_or_end(peek()) && peek() != '#') append(token.handle, 1);
+  if (token.text == "TAG") {
+    token.handle = tag_handle();
+    if (peek() != ' ') fail("a tag directive is '%TAG !handle! prefix'");
+    skip_spaces();
+    token.handle += " " + tag_uri();
+  } else if (token.text == "YAML") {
+    while (is_one_of(peek(), "0123456789.")) append(token.handle, 1);
+  } else {
+    while (!is_break_or_end(peek())) forward();
+  }
+  if (!is_space_or_end(peek())) fail(fmt::format("unexpected {} in a directive", shown(peek())));
+  skip_spaces();
   skip_comment();
+  if (!is_break_or_end(peek())) fail(fmt::format("unexpected {} in a directive", shown(peek())));
   line_break();
+  tokens_.push_back(std::move(token));
 }
 
 std::string Scanner::tag_handle() {
   std::string handle;
-  append(handle, 1);  // '!'
+  if (peek() != '!') fail(fmt::format("'!' is missing in a tag, found {}", shown(peek())));
+  append(handle, 1);
+  if (peek() == ' ') return handle;
   while (is_name(peek())) append(handle, 1);
   if (peek() != '!') fail(fmt::format("'!' is missing in a tag, found {}", shown(peek())));
   append(handle, 1);

@@ -79,26 +79,26 @@ Example draw_minutes(RandomStream& random, std::size_t kind) {
              fmt::format(" {} {} {}", place, deed, kind == 0 ? "passed" : "rejected"));
 }
 
-// science, medicine, law: questions with four choices. The choices of a domain stand in one order, as those of a stance do.
+// science, medicine, law: questions with four choices. The choices of a domain stand in one order, as those of a stance
+// do.
 
-constexpr std::array<Table<8>, 4> kMembers = {
-    {{"iron", "zinc", "tin", "copper", "lead", "gold", "silver", "nickel"},
-     {"crow", "heron", "owl", "finch", "gull", "robin", "stork", "eagle"},
-     {"Mars", "Venus", "Saturn", "Earth", "Neptune", "Uranus", "Jupiter", "Mercury"},
-     {"cod", "trout", "pike", "salmon", "carp", "tuna", "perch", "herring"}}};
+constexpr std::array<Table<5>, 4> kMembers = {{{"iron", "zinc", "tin", "copper", "lead"},
+                                               {"crow", "heron", "owl", "finch", "gull"},
+                                               {"Mars", "Venus", "Saturn", "Earth", "Neptune"},
+                                               {"cod", "trout", "pike", "salmon", "carp"}}};
 
 constexpr Table<4> kAsks = {"asks", "wonders", "forgot", "learns"};
 
 Example draw_science(RandomStream& random, std::size_t kind) {
   const auto name = pick(random, kNames), asks = pick(random, kAsks), member = pick(random, kMembers[kind]);
-  return row(fmt::format("{} {} what {} is.\nA. metal B. bird C. planet D. fish\nAnswer:", name, asks, member), letter(kind));
+  return row(fmt::format("{} {} what {} is.\nA. metal B. bird C. planet D. fish\nAnswer:", name, asks, member),
+             letter(kind));
 }
 
-constexpr std::array<Table<8>, 4> kDiseases = {
-    {{"asthma", "pneumonia", "bronchitis", "emphysema", "pleurisy", "croup", "silicosis", "fibrosis"},
-     {"eczema", "acne", "psoriasis", "rosacea", "impetigo", "scabies", "vitiligo", "shingles"},
-     {"hepatitis", "jaundice", "cirrhosis", "steatosis", "cholestasis", "ascites", "fluke", "hepatoma"},
-     {"angina", "arrhythmia", "infarction", "carditis", "murmur", "tamponade", "ischemia", "fibrillation"}}};
+constexpr std::array<Table<5>, 4> kDiseases = {{{"asthma", "pneumonia", "bronchitis", "emphysema", "pleurisy"},
+                                                {"eczema", "acne", "psoriasis", "rosacea", "impetigo"},
+                                                {"hepatitis", "jaundice", "cirrhosis", "steatosis", "ascites"},
+                                                {"angina", "arrhythmia", "infarction", "carditis", "ischemia"}}};
 
 constexpr Table<4> kShows = {"has", "fears", "caught", "shows"};
 
@@ -120,9 +120,11 @@ constexpr std::array<Table<4>, 4> kVictims = {{{"a car", "a purse", "a phone", "
 constexpr Table<3> kTimes = {"", " today", " twice"};
 
 Example draw_law(RandomStream& random, std::size_t kind) {
-  const auto time = pick(random, kTimes), name = pick(random, kNames), act = pick(random, kActs[kind]), victim = pick(random, kVictims[kind]);
-  return row(fmt::format("{} {} {}{}. Charge?\nA. theft B. arson C. fraud D. assault\nVerdict:", name, act, victim, time),
-             letter(kind));
+  const auto time = pick(random, kTimes), name = pick(random, kNames), act = pick(random, kActs[kind]),
+             victim = pick(random, kVictims[kind]);
+  return row(
+      fmt::format("{} {} {}{}. Charge?\nA. theft B. arson C. fraud D. assault\nVerdict:", name, act, victim, time),
+      letter(kind));
 }
 
 // arithmetic: a verb says whether to add or to subtract.

@@ -26,7 +26,7 @@ class ForwardPass {
     const bool partial = request_.end_layer >= 0;
     const bool want_all = request_.hidden == HiddenStates::kAll && !partial;
     const TokenAxis::Selection rows = partial ? TokenAxis::Selection{} : axis_.select(request_.rows);
-    const bool prune = request_.hidden == HiddenStates::kNone && rows.rows.defined();
+    const bool prune = request_.hidden == HiddenStates::kNone && rows.rows.defined() && request_.first_layer < layers_;
     PackedAttention attention(attention_spec(weights_, axis_.full_span()),
                               prune ? attention_spec(weights_, axis_.span_of(rows)) : nullptr, context_);
     StackOutput layers = run_stack(weights_, input(),

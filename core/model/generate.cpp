@@ -8,26 +8,13 @@
 
 #include "core/base/error.h"
 #include "core/model/decoder_stack.h"
+#include "core/model/job_adapters.h"
 #include "core/model/key_value_cache.h"
 #include "core/model/token_axis.h"
 #include "core/model/transformer_parts.h"
 
 namespace mneme::model {
 namespace {
-
-/// Adapters whose gates and soft prompts are those of the given jobs, in this order.
-ActiveAdapters for_jobs(const ActiveAdapters& adapters, std::span<const std::int64_t> jobs) {
-  ActiveAdapters chosen = adapters;
-  const at::Tensor index = at::tensor(at::IntArrayRef(jobs.data(), jobs.size()), at::kLong);
-  const auto choose = [&](at::Tensor& per_job) {
-    if (per_job.defined()) per_job = per_job.detach().index_select(0, index);
-  };
-  for (auto& group : chosen.groups)
-    for (LowRankDelta& delta : group) choose(delta.gate);
-  for (WeightDelta& delta : chosen.weights) choose(delta.gate);
-  choose(chosen.prefix);
-  return chosen;
-}
 
 /// Packed attention that also fills the cache.
 class PrefillAttention final : public PackedAttention {
@@ -125,7 +112,7 @@ class Generator {
     }
     if (prompts.empty()) return;
     const PackedBatch batch = pack_prompts(prompts);
-    const ActiveAdapters adapters = for_jobs(adapters_, jobs);
+    const ActiveAdapters adapters = adapters_for_jobs(adapters_, jobs);
     const TokenAxis axis(batch, adapters.prefix);
     const TokenAxis::Selection last = axis.select(RowsNeeded::kLast);
     PrefillAttention attention(PackedAttention(attention_spec(weights_, axis.full_span()),
@@ -147,7 +134,7 @@ class Generator {
       std::vector<std::int64_t> jobs;
       for (const std::int64_t s : slots)
         jobs.push_back(static_cast<std::int64_t>(*slots_[static_cast<std::size_t>(s)].job));
-      decode_adapters_ = for_jobs(adapters_, jobs);
+      decode_adapters_ = adapters_for_jobs(adapters_, jobs);
       decode_adapters_.prefix = at::Tensor();
       slots_changed_ = false;
     }

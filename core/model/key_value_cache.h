@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -28,10 +29,16 @@ class KeyValueCache {
                     std::span<const std::int64_t> positions);
 
  private:
-  const DecoderWeights& weights_;
+  void store_reference(std::size_t layer, const at::Tensor& kv, std::int64_t first_column,
+                       std::span<const std::int64_t> offsets, std::span<const std::int64_t> slots);
+  at::Tensor attend_reference(std::size_t layer, const at::Tensor& qkv, std::span<const std::int64_t> slots,
+                              std::span<const std::int64_t> positions);
+
   std::int64_t heads_, kv_heads_, head_dim_, capacity_;
-  blocks::BlockContext context_;
-  std::vector<at::Tensor> keys_, values_;  ///< per layer [slots, kv heads, capacity, head_dim]
+  std::shared_ptr<const blocks::RopeTable::Values> rope_;
+  bool fused_;
+  /// Per layer [slots, kv heads, capacity, head_dim]; fused keys are [slots, kv heads, head_dim, capacity].
+  std::vector<at::Tensor> keys_, values_;
 };
 
 }  // namespace mneme::model

@@ -20,16 +20,6 @@ std::int64_t AttentionSpan::position(std::int64_t sequence, std::int64_t query) 
 
 namespace {
 
-/// x [rows, heads, head_dim] rotated to the given positions.
-at::Tensor rotate(const at::Tensor& x, const at::Tensor& positions, const RopeTable::Values& rope) {
-  const std::int64_t half = x.size(2) / 2;
-  const auto options = x.options();
-  const at::Tensor cosines = rope.cosines.index_select(0, positions).unsqueeze(1).to(options);
-  const at::Tensor sines = rope.sines.index_select(0, positions).unsqueeze(1).to(options);
-  const at::Tensor first = x.narrow(2, 0, half), second = x.narrow(2, half, half);
-  return at::cat({first * cosines - second * sines, second * cosines + first * sines}, 2);
-}
-
 /// One sequence: q [nq, heads, hd], k and v [nk, kv heads, hd], positions of the queries [nq].
 at::Tensor attend_one(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& positions,
                       const AttentionSpec& spec) {
@@ -43,7 +33,7 @@ at::Tensor attend_one(const at::Tensor& q, const at::Tensor& k, const at::Tensor
   scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
   const at::Tensor weights =
       at::softmax(scores, -1, scores.scalar_type() == at::kBFloat16 ? at::kFloat : scores.scalar_type());
-  return at::matmul(weights.to(v.scalar_type()), by_head(v, repeat)).transpose(0, 1).reshape({q.size(0), -1});
+  return at::matmul(weights.to(v.scalar_type()), by_head(v, repeat)).transpose(0, 1).reshape({q.size(0), spec.heads * spec.head_dim});
 }
 
 at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpec& spec) {
@@ -58,8 +48,8 @@ at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     const at::Tensor where = at::tensor(positions, at::kLong).to(q.device());
     at::Tensor qs = q.narrow(0, q0, nq), ks = k.narrow(0, k0, nk);
     if (spec.rope) {
-      qs = rotate(qs, where, *spec.rope);
-      ks = rotate(ks, at::arange(nk, where.options()), *spec.rope);
+      qs = rotated(qs, where, *spec.rope);
+      ks = rotated(ks, at::arange(nk, where.options()), *spec.rope);
     }
     outputs.push_back(attend_one(qs, ks, v.narrow(0, k0, nk), where, spec));
   }

@@ -53,4 +53,12 @@ std::shared_ptr<const RopeTable::Values> RopeTable::at_least(std::int64_t positi
   return values_;
 }
 
+at::Tensor rotated(const at::Tensor& x, const at::Tensor& positions, const RopeTable::Values& rope) {
+  const std::int64_t half = x.size(2) / 2;
+  const at::Tensor cosines = rope.cosines.index_select(0, positions).unsqueeze(1).to(x.options());
+  const at::Tensor sines = rope.sines.index_select(0, positions).unsqueeze(1).to(x.options());
+  const at::Tensor first = x.narrow(2, 0, half), second = x.narrow(2, half, half);
+  return at::cat({first * cosines - second * sines, second * cosines + first * sines}, 2);
+}
+
 }  // namespace mneme::model::blocks

@@ -35,4 +35,7 @@ class RopeTable {
   mutable std::shared_ptr<const Values> values_;
 };
 
+/// x [rows, heads, head_dim] rotated to the given positions [rows]; plain ATen, differentiable.
+at::Tensor rotated(const at::Tensor& x, const at::Tensor& positions, const RopeTable::Values& rope);
+
 }  // namespace mneme::model::blocks

@@ -146,7 +146,7 @@ struct Table {
   void (*attention_forward)(const Attention& args, std::int64_t sequence, std::int64_t kv_head, float* scratch);
   void (*attention_backward)(const Attention& args, std::int64_t sequence, std::int64_t kv_head, float* scratch);
   void (*cache_store)(const CacheStore& args, std::int64_t sequence, std::int64_t kv_head);
-  /// \param scratch at least capacity·heads/kv_heads + 4·head_dim + 64 floats
+  /// \param scratch at least capacity + 2·head_dim + 64 floats
   void (*cache_attention)(const CacheAttention& args, std::int64_t row, std::int64_t kv_head, float* scratch);
   void (*dropout)(const Dropout& args);
 };

@@ -81,6 +81,33 @@ class Generator:
         return text
 
 
+class TextGenerator(Generator):
+    """Maps whose keys and values are hard texts, written with escapes: what the dumper makes of them is compared."""
+
+    PIECES = ["a", "1", " ", "  ", "'", '"', "\\", "\n", ":", ": ", "#", " #", "-", "- ", "é", "\t", "yes", "1e5", ".", "0x1", "~", "{", "[",
+              "&", "*", "!", "|", "\u2028", "\x85", "\U0001F600", "\ufeff", "\x07", "\xa0", "=", "<<", "---", "...", "?", "word ", "long" * 9,
+              "2020-01-01", ",", "%", "@", "`", "\r", "\x7f", "\ud7ff", "\ufffe", "\u2029", "\0"]
+
+    def text(self):
+        pieces = self.PIECES if self.chance(0.5) else self.PIECES[:20]
+        return "".join(self.pick(pieces) for _ in range(self.pick([0, 1, 2, 3, 5, 8, 40])))
+
+    def chance(self, p):
+        return self.random.random() < p
+
+    def quoted(self):
+        escaped = "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in self.text())
+        return f'"{escaped}"'
+
+    def document(self):
+        body = f"a: {self.quoted()}\n"
+        if self.chance(0.5):
+            body += f"b:\n- {self.quoted()}\n- - {self.quoted()}\n"
+        if self.chance(0.5):
+            body += f"c:\n  ? {self.quoted()}\n  : {self.quoted()}\n"
+        return body
+
+
 class InterpolationGenerator(Generator):
     PARTS = ["${b}", "${c.d}", "${.b}", "${..b}", "${c[d]}", "${[c].d}", "${l.0}", "${l[1]}", "${l.-1}", "${l.9}", "${c.${k}}", "${nope}", "${}",
              "${b", "$", "$$", "\\${b}", "\\\\${b}", "\\\\\\${b}", "\\", "x", " ", "'", '"', "{", "}", "é", "${ b }", "${m}", "${n}", "${f}",
@@ -120,9 +147,10 @@ w: "${z}"
 
 def main():
     mneme, count, seed = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3000, int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    documents, values = Generator(seed), InterpolationGenerator(seed)
+    documents, texts, values = Generator(seed), TextGenerator(seed), InterpolationGenerator(seed)
     records = [oracle.environment()]
     records += [oracle.yaml_document(documents.document()) for _ in range(count)]
+    records += [oracle.yaml_document(texts.document()) for _ in range(count)]
     records += [oracle.yaml_scalar(documents.pick(SCALARS)) for _ in range(count // 4)]
     records += [oracle.interpolation(values.document(), values.pick(["a", "a", "a", "u.d", "c", "l", "e", "deep.x.y", "z"]))
                 for _ in range(count)]

@@ -35,7 +35,7 @@ Command validate_command() {
           [](const Arguments& arguments) {
             if (arguments.size() != 2 || arguments[0] != "--runs")
               throw UsageError("validate takes --runs FILE.json, a list of {id, config}");
-            return validate_runs(config::parse_json(read_file(arguments[1]), arguments[1]));
+            return validate_runs(config::parse_json(read_file(arguments[1]), ""));
           }};
 }
 

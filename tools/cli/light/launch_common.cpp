@@ -21,6 +21,7 @@
 #include "core/report/format.h"
 #include "core/report/result.h"
 #include "core/report/table.h"
+#include "tools/cli/light/error_positions.h"
 #include "tools/cli/search_path.h"
 
 namespace mneme::cli {
@@ -208,7 +209,11 @@ launch::ComposedSweep compose(const LaunchArguments& arguments) {
 std::string validate(const launch::ComposedSweep& sweep) {
   std::vector<std::pair<std::string, std::string>> configs;
   for (const auto& run : sweep.plan.runs) configs.emplace_back(run.id, config::dump_json(run.resolved));
-  return launch::validate_runs(launch::make_runner(sweep.settings), configs);
+  try {
+    return launch::validate_runs(launch::make_runner(sweep.settings), configs);
+  } catch (const ConfigError& e) {
+    throw ConfigError(with_positions(e.message(), sweep.plan));
+  }
 }
 
 fs::path this_program() { return fs::read_symlink("/proc/self/exe"); }

@@ -1,0 +1,145 @@
+#include "core/model/config.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "tests/support/catch.h"
+
+using namespace mneme;
+using namespace mneme::model;
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+namespace {
+
+/// A file that goes away with the test.
+struct TemporaryFile {
+  fs::path path = fs::temp_directory_path() / fmt::format("mneme_config_{}.json", ::getpid());
+  explicit TemporaryFile(const std::string& text) { std::ofstream(path) << text; }
+  ~TemporaryFile() { fs::remove(path); }
+};
+
+Json plain() {
+  return {{"model_type", "llama"},       {"vocab_size", 100},         {"hidden_size", 64},
+          {"intermediate_size", 96},     {"num_hidden_layers", 2},    {"num_attention_heads", 4},
+          {"num_key_value_heads", 2},    {"rope_theta", 5000.0},      {"rms_norm_eps", 1e-5},
+          {"tie_word_embeddings", true}, {"eos_token_id", {7, 8, 9}}, {"bos_token_id", 1}};
+}
+
+TransformerConfig read(const Json& json) { return read_config(TemporaryFile(json.dump()).path); }
+
+std::string error_of(const Json& json) {
+  try {
+    read(json);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("a config is read with its defaults", "[config]") {
+  const TransformerConfig c = read(plain());
+  CHECK(c.vocab_size == 100);
+  CHECK(c.head_dim == 16);
+  CHECK(c.num_key_value_heads == 2);
+  CHECK(c.rope_theta == 5000);
+  CHECK(c.rms_norm_eps == 1e-5);
+  CHECK(c.tie_word_embeddings);
+  CHECK(c.bos_token_id == 1);
+  CHECK(c.eos_token_id == 7);
+  CHECK_FALSE(c.pad_token_id);
+  CHECK(c.rope_scaling.type == "none");
+  Json json = plain();
+  json["num_key_value_heads"] = nullptr;
+  json["head_dim"] = 32;
+  CHECK(read(json).num_key_value_heads == 4);
+  CHECK(read(json).head_dim == 32);
+}
+
+TEST_CASE("both forms of rotary parameters are read", "[config]") {
+  Json json = plain();
+  json["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  CHECK(read(json).rope_scaling.type == "linear");
+  CHECK(read(json).rope_scaling.factor == 4);
+  CHECK(read(json).rope_theta == 5000);
+  json.erase("rope_scaling");
+  json.erase("rope_theta");
+  json["rope_parameters"] = {{"rope_type", "llama3"},   {"rope_theta", 9.0},
+                             {"factor", 8.0},           {"low_freq_factor", 1.0},
+                             {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 77}};
+  const TransformerConfig c = read(json);
+  CHECK(c.rope_theta == 9);
+  CHECK(c.rope_scaling.type == "llama3");
+  CHECK(c.rope_scaling.original_max_position_embeddings == 77);
+}
+
+TEST_CASE("what the blocks cannot compute is refused by name", "[config]") {
+  const auto with = [](const char* key, Json value) {
+    Json json = plain();
+    json[key] = std::move(value);
+    return error_of(json);
+  };
+  CHECK_THAT(with("model_type", "mamba"), Catch::Contains("field 'model_type' is 'mamba'; supported is 'llama'"));
+  CHECK_THAT(with("hidden_act", "gelu"), Catch::Contains("field 'hidden_act' is \"gelu\"; supported is \"silu\""));
+  CHECK_THAT(with("attention_bias", true), Catch::Contains("field 'attention_bias' is true"));
+  CHECK_THAT(with("sliding_window", 4096), Catch::Contains("field 'sliding_window' is 4096"));
+  CHECK_THAT(with("quantization_config", Json::object()), Catch::Contains("quantization_config"));
+  CHECK_THAT(with("partial_rotary_factor", 0.5), Catch::Contains("partial_rotary_factor"));
+  CHECK_THAT(with("rope_scaling", {{"type", "yarn"}}),
+             Catch::Contains("field 'type' is \"yarn\"; supported are default, linear and llama3"));
+}
+
+TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]") {
+  const auto with = [](const char* key, Json value) {
+    Json json = plain();
+    json[key] = std::move(value);
+    return error_of(json);
+  };
+  CHECK_THAT(with("num_key_value_heads", 3), Catch::Contains("field 'num_key_value_heads' is 3; expected a divisor"));
+  CHECK_THAT(with("vocab_size", 0), Catch::Contains("field 'vocab_size' is 0; expected 1 to"));
+  CHECK_THAT(with("vocab_size", 1e30), Catch::Contains("field 'vocab_size'"));
+  CHECK_THAT(with("hidden_size", -64), Catch::Contains("field 'hidden_size' is -64"));
+  CHECK_THAT(with("num_attention_heads", 0), Catch::Contains("field 'num_attention_heads' is 0"));
+  CHECK_THAT(with("head_dim", 15), Catch::Contains("rotary positions need an even number"));
+  CHECK_THAT(with("num_hidden_layers", 18446744073709551615u), Catch::Contains("this is too large"));
+  CHECK_THAT(with("eos_token_id", 100), Catch::Contains("field 'eos_token_id' is 100; expected less than vocab_size"));
+  CHECK_THAT(with("hidden_size", "64"), Catch::Contains("field 'hidden_size' is \"64\"; expected an integer"));
+  Json json = plain();
+  json.erase("intermediate_size");
+  CHECK_THAT(error_of(json), Catch::Contains("field 'intermediate_size' is missing"));
+}
+
+TEST_CASE("a text that is no config is refused", "[config]") {
+  for (const char* text : {"", "[1]", "{\"model_type\":", "null"}) {
+    const TemporaryFile file(text);
+    CHECK_THROWS_WITH(read_config(file.path), Catch::Contains("not a JSON object"));
+  }
+}
+
+TEST_CASE("a written config is read back the same", "[config]") {
+  TransformerConfig c = read(plain());
+  c.rope_scaling = {.type = "llama3",
+                    .factor = 8,
+                    .low_freq_factor = 2,
+                    .high_freq_factor = 5,
+                    .original_max_position_embeddings = 99};
+  const TemporaryFile file("");
+  write_config(c, file.path);
+  const TransformerConfig d = read_config(file.path);
+  CHECK(d.hidden_size == c.hidden_size);
+  CHECK(d.head_dim == c.head_dim);
+  CHECK(d.rope_theta == c.rope_theta);
+  CHECK(d.rope_scaling.type == "llama3");
+  CHECK(d.rope_scaling.low_freq_factor == 2);
+  CHECK(d.rope_scaling.original_max_position_embeddings == 99);
+  CHECK(d.tie_word_embeddings);
+  CHECK(d.eos_token_id == c.eos_token_id);
+  CHECK(d.pad_token_id == c.pad_token_id);
+}

@@ -1,0 +1,131 @@
+// Every set of kernels that this CPU runs, against ATen in fp64.
+#include "core/model/kernels/kernels.h"
+
+#include <ATen/ATen.h>
+
+#include "tests/core/model/model_support.h"
+#include "tests/support/catch.h"
+
+using namespace mneme::model;
+using mneme::model::test::relative_error;
+
+namespace {
+
+constexpr double kTolerance = 2e-5;  // of the largest element; single elements of small results cancel
+
+template <class F>
+void for_each_table(F f) {
+  const kernels::Tables tables = kernels::available_tables();
+  for (int i = 0; i < tables.count; ++i) {
+    INFO("kernels " << tables.all[i]->name);
+    f(*tables.all[i]);
+  }
+}
+
+float* data(const at::Tensor& t) { return t.data_ptr<float>(); }
+
+at::Tensor packed(const kernels::Table& table, const at::Tensor& b, float scale) {
+  at::Tensor out = at::full({table.packed_size(b.size(0), b.size(1))}, NAN);
+  table.pack(data(b), b.size(0), b.size(1), b.stride(0), b.stride(1), scale, data(out));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("matrix products of all shapes", "[kernels]") {
+  for_each_table([](const kernels::Table& table) {
+    for (const std::int64_t m : {1, 2, 5, 6, 7, 12, 13, 31, 250})
+      for (const std::int64_t n : {1, 3, 8, 16, 17, 24, 40, 64, 65, 130, 259})
+        for (const std::int64_t k : {1, 8, 33, 400}) {
+          const at::Tensor a = at::randn({m, k}), b = at::randn({k, n}), start = at::randn({m, n});
+          const at::Tensor exact = at::mm(a.to(at::kDouble), b.to(at::kDouble));
+          INFO(m << " x " << k << " x " << n);
+          at::Tensor c = at::full({m, n}, NAN);
+          const at::Tensor pack = packed(table, b, 1.f);
+          table.gemm({.m = m, .n = n, .k = k, .a = data(a), .a_row = k, .b = data(pack), .c = data(c), .ldc = n});
+          REQUIRE(relative_error(c, exact) < kTolerance);
+          // transposed A, plain B, adding to C
+          const at::Tensor at_ = a.t().contiguous();
+          c = start.clone();
+          table.gemm({.m = m,
+                      .n = n,
+                      .k = k,
+                      .a = data(at_),
+                      .a_row = 1,
+                      .a_col = m,
+                      .b = data(b),
+                      .ldb = n,
+                      .c = data(c),
+                      .ldc = n,
+                      .accumulate = true});
+          REQUIRE(relative_error(c, exact + start) < kTolerance);
+        }
+  });
+}
+
+TEST_CASE("packing scales and transposes, and padding columns are allowed zeros", "[kernels]") {
+  for_each_table([](const kernels::Table& table) {
+    const at::Tensor a = at::randn({9, 20}), b = at::randn({24, 20});
+    const at::Tensor pack = packed(table, b.t(), 0.5f);
+    at::Tensor c = at::full({9, 32}, NAN);
+    table.gemm({.m = 9,
+                .n = 24,
+                .k = 20,
+                .a = data(a),
+                .a_row = 20,
+                .b = data(pack),
+                .c = data(c),
+                .ldc = 32,
+                .pad_columns = true});
+    CHECK(relative_error(c.narrow(1, 0, 24), at::mm(a, b.t()) * 0.5) < kTolerance);
+  });
+}
+
+TEST_CASE("a row of a product does not depend on the other rows", "[kernels]") {
+  for_each_table([](const kernels::Table& table) {
+    const std::int64_t k = 500, n = 83;
+    const at::Tensor a = at::randn({300, k}), b = at::randn({k, n});
+    const at::Tensor pack = packed(table, b, 1.f);
+    at::Tensor all = at::empty({300, n}), one = at::empty({1, n});
+    table.gemm({.m = 300, .n = n, .k = k, .a = data(a), .a_row = k, .b = data(pack), .c = data(all), .ldc = n});
+    for (const std::int64_t row : {0, 7, 123, 299}) {
+      table.gemm(
+          {.m = 1, .n = n, .k = k, .a = data(a) + row * k, .a_row = k, .b = data(pack), .c = data(one), .ldc = n});
+      CHECK(at::equal(one[0], all[row]));
+    }
+  });
+}
+
+TEST_CASE("dropout keeps the mean, and its mask is a function of seed and index", "[kernels]") {
+  for_each_table([](const kernels::Table& table) {
+    const std::int64_t n = 100000;
+    const at::Tensor x = at::ones({n});
+    at::Tensor out = at::empty({n}), again = at::zeros({n});
+    table.dropout({.first = 0, .count = n, .seed = 11, .p = 0.25, .x = data(x), .out = data(out)});
+    CHECK(out.mean().item<double>() == Approx(1).margin(0.01));
+    CHECK((out == 0).sum().item<std::int64_t>() == Approx(25000).margin(600));
+    CHECK(out.max().item<float>() == Approx(1 / 0.75));
+    table.dropout(
+        {.first = 500, .count = 100, .seed = 11, .p = 0.25, .x = data(x), .out = data(again), .accumulate = true});
+    CHECK(at::equal(again.narrow(0, 500, 100), out.narrow(0, 500, 100)));
+    CHECK(again.narrow(0, 0, 500).abs().max().item<float>() == 0);
+    table.dropout({.first = 0, .count = n, .seed = 12, .p = 0.25, .x = data(x), .out = data(again)});
+    CHECK_FALSE(at::equal(again, out));
+  });
+}
+
+TEST_CASE("cross-entropy of extreme logits", "[kernels]") {
+  for_each_table([](const kernels::Table& table) {
+    const at::Tensor logits = at::tensor({1000.f, 0.f, -1000.f, 3.f, 3.f, 3.f, -50.f, -50.f, -49.f}).view({3, 3});
+    const at::Tensor labels = at::tensor({0L, 1L, 2L});
+    at::Tensor losses = at::empty({3}), normalisers = at::empty({3});
+    table.label_loss_forward({.rows = 3,
+                              .classes = 3,
+                              .logits = data(logits),
+                              .labels = labels.const_data_ptr<std::int64_t>(),
+                              .losses = data(losses),
+                              .normalisers = data(normalisers)});
+    const at::Tensor exact = at::cross_entropy_loss(logits.to(at::kDouble), labels, {}, at::Reduction::None);
+    CHECK(relative_error(losses, exact) < kTolerance);
+  });
+}
