@@ -208,6 +208,9 @@ Node default_value(const ParamSpec& spec) {
   OverrideOptions options;
   options.file = "<default of " + spec.key + ">";
   Node value = to_node(parse_override_value(spec.default_text, options).value);
+  const bool is_text = spec.type == ParamType::kText || spec.type == ParamType::kChoice;
+  if (is_text && !value.is_string() && !value.is_null())
+    value = Node::string(spec.default_text);  // "1e3" meant as text
   if (spec.type == ParamType::kReal && value.is_int()) value = Node::real(value.as_float());
   if (spec.type == ParamType::kRealList && value.is_list())
     for (Node& item : value.items())

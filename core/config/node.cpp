@@ -179,6 +179,13 @@ Node::Entries& Node::mutable_entries() {
 
 std::size_t Node::size() const { return is_list() ? items().size() : entries().size(); }
 
+void Node::reserve(std::size_t size) {
+  if (is_list())
+    items().reserve(size);
+  else
+    mutable_entries().reserve(size);
+}
+
 Kind Node::key_kind(std::size_t index) const {
   const Map& map = std::get<Map>(value_);
   return map.key_kinds.empty() ? Kind::kString : map.key_kinds[index];
@@ -233,6 +240,11 @@ Node& Node::set_typed(Kind kind, std::string_view key, Node value) {
   const std::size_t index = index_of(kind, key);
   Map& map = std::get<Map>(value_);
   if (index != kAbsent) return map.entries[index].second = std::move(value);
+  return append_typed(kind, key, std::move(value));
+}
+
+Node& Node::append_typed(Kind kind, std::string_view key, Node value) {
+  Map& map = std::get<Map>(value_);
   if (kind != Kind::kString && map.key_kinds.empty()) map.key_kinds.resize(map.entries.size(), Kind::kString);
   if (kind != Kind::kString || !map.key_kinds.empty()) map.key_kinds.push_back(kind);
   return map.entries.emplace_back(std::string(key), std::move(value)).second;

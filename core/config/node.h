@@ -87,6 +87,7 @@ class Node {
   // Maps. Throw ConfigError if the node is no map.
   const Entries& entries() const;
   std::size_t size() const;  ///< of a list or map
+  void reserve(std::size_t size);
   /// The value of a key, or nullptr; text keys first, then other keys (such as 1 or true) by their text.
   const Node* find(std::string_view key) const;
   Node* find(std::string_view key);
@@ -105,6 +106,8 @@ class Node {
   Node* find_typed(Kind kind, std::string_view key);
   Node& set_typed(Kind kind, std::string_view key, Node value);
   bool erase_typed(Kind kind, std::string_view key);
+  /// Adds a key that is known to be new, without looking for it.
+  Node& append_typed(Kind kind, std::string_view key, Node value);
 
   /// Direct access for code that changes values in place and keeps the keys.
   Entries& mutable_entries();

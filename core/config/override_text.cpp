@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "core/base/error.h"
 #include "core/config/big_number.h"
 #include "core/config/override.h"
@@ -37,35 +39,71 @@ std::string quoted(std::string_view text, char quote) {
   return result + quote;
 }
 
-// Shell patterns as Python's fnmatch knows them: * ? [seq] [!seq].
-bool matches(std::string_view pattern, std::string_view name) {
-  if (pattern.empty()) return name.empty();
-  if (pattern[0] == '*') {
-    for (std::size_t i = 0; i <= name.size(); ++i)
-      if (matches(pattern.substr(1), name.substr(i))) return true;
-    return false;
-  }
-  if (name.empty()) return false;
-  if (pattern[0] == '[') {
-    std::size_t i = 1;
-    const bool inverted = i < pattern.size() && pattern[i] == '!';
-    if (inverted) ++i;
-    const std::size_t first = i;
-    const std::size_t close = pattern.find(']', first + 1);  // a ']' that comes first stands for itself
-    if (close != pattern.npos && first < pattern.size()) {
-      bool inside = false;
-      for (; i < close; ++i) {
-        if (i + 2 < close && pattern[i + 1] == '-') {
-          inside = inside || (pattern[i] <= name[0] && name[0] <= pattern[i + 2]);
-          i += 2;
-        } else {
-          inside = inside || pattern[i] == name[0];
-        }
-      }
-      return inside != inverted && matches(pattern.substr(close + 1), name.substr(1));
+// One place of a shell pattern as Python's fnmatch knows them: a character, '?', [seq], [!seq] or '*'.
+struct PatternPart {
+  bool star = false;
+  bool any = false;       // '?'
+  bool inverted = false;  // [!seq]
+  std::string set;        // of characters, ranges written out
+
+  bool takes(char c) const { return any || (set.find(c) != set.npos) != inverted; }
+};
+
+// The part that a '[' at `start` begins, and moves behind it; nothing if it is not closed and so stands for itself.
+std::optional<PatternPart> bracket(std::string_view pattern, std::size_t& start) {
+  std::size_t i = start + 1;
+  PatternPart part;
+  if (i < pattern.size() && pattern[i] == '!') part.inverted = true, ++i;
+  const std::size_t close = pattern.find(']', i + 1);  // a ']' that comes first stands for itself
+  if (i >= pattern.size() || close == pattern.npos) return std::nullopt;
+  for (; i < close; ++i) {
+    if (i + 2 < close && pattern[i + 1] == '-') {
+      for (int c = static_cast<unsigned char>(pattern[i]); c <= static_cast<unsigned char>(pattern[i + 2]); ++c)
+        part.set += static_cast<char>(c);
+      i += 2;
+    } else {
+      part.set += pattern[i];
     }
   }
-  return (pattern[0] == '?' || pattern[0] == name[0]) && matches(pattern.substr(1), name.substr(1));
+  start = close + 1;
+  return part;
+}
+
+std::vector<PatternPart> pattern_parts(std::string_view pattern) {
+  std::vector<PatternPart> parts;
+  for (std::size_t i = 0; i < pattern.size();) {
+    if (pattern[i] == '[')
+      if (const auto part = bracket(pattern, i)) {
+        parts.push_back(*part);
+        continue;
+      }
+    PatternPart part;
+    part.star = pattern[i] == '*';
+    part.any = pattern[i] == '?';
+    part.set = pattern[i++];
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+bool matches(std::string_view pattern, std::string_view name) {
+  const std::vector<PatternPart> parts = pattern_parts(pattern);
+  std::size_t at = 0, part = 0, star = parts.size(), star_at = 0;  // the last '*' and where it was tried
+  while (at < name.size()) {
+    if (part < parts.size() && parts[part].star) {
+      star = part++;
+      star_at = at;
+    } else if (part < parts.size() && parts[part].takes(name[at])) {
+      ++part, ++at;
+    } else if (star < parts.size()) {
+      part = star + 1;
+      at = ++star_at;
+    } else {
+      return false;
+    }
+  }
+  while (part < parts.size() && parts[part].star) ++part;
+  return part == parts.size();
 }
 }  // namespace
 

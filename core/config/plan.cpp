@@ -315,6 +315,8 @@ class Planner {
     Composition bare;
     bare.config = run.config;
     bare.hydra = composition.hydra;
+    if (Node* job = bare.hydra.is_map() ? bare.hydra.find("job") : nullptr; job && job->is_map())
+      job->set("num", Node::integer(static_cast<std::int64_t>(plan_.runs.size())));
     try {
       ResolveOptions options;
       options.warnings = &plan_.warnings;
@@ -334,6 +336,7 @@ class Planner {
       if (settings_.dedup) return;
       run.id = run_id(run.resolved, repeat);
     }
+    run.hydra = std::move(bare.hydra);
     run.index = static_cast<std::int64_t>(plan_.runs.size());
     plan_.runs.push_back(std::move(run));
   }

@@ -15,6 +15,7 @@ struct PlannedRun {
   std::vector<std::string> overrides;  ///< what makes this run of the primary file, to be given to compose() again
   Node config;                         ///< composed, interpolations left as text, without the sweep block
   Node resolved;                       ///< nothing left to interpolate
+  Node hydra;                          ///< Hydra's own settings for this run, job.num included
 };
 
 /// All runs that a primary file and overrides ask for.

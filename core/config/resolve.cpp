@@ -212,17 +212,20 @@ Node Resolver::resolved_container(const Node& node, const Parents& parents, cons
     throw ConfigError(located(node, fmt::format("{}: interpolations make this value hold itself", path)));
   const Pushed pushed(expanding_, node);
   const Parents inside = below(parents, node);
-  Node copy = node;
   const auto name = [&path](const std::string& key) { return path.empty() ? key : path + "." + key; };
-  if (copy.is_map())
-    for (std::size_t i = 0; i < node.size(); ++i) {
-      const auto& [key, value] = node.entries()[i];
-      if (options_.skip_hydra && parents.empty() && key == "hydra") continue;
-      copy.mutable_entries()[i].second = resolved_child(value, inside, name(key));
-    }
-  else
+  Node copy = node.is_map() ? Node::map() : Node::list();
+  copy.set_position_of(node);
+  copy.reserve(node.size());
+  if (node.is_list()) {
     for (std::size_t i = 0; i < node.size(); ++i)
-      copy.items()[i] = resolved_child(node.items()[i], inside, name(std::to_string(i)));
+      copy.push_back(resolved_child(node.items()[i], inside, name(std::to_string(i))));
+    return copy;
+  }
+  for (std::size_t i = 0; i < node.size(); ++i) {
+    const auto& [key, value] = node.entries()[i];
+    if (options_.skip_hydra && parents.empty() && key == "hydra") continue;
+    copy.append_typed(node.key_kind(i), key, resolved_child(value, inside, name(key)));
+  }
   return copy;
 }
 

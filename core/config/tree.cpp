@@ -181,7 +181,25 @@ void TreeUpdater::add(const Override& override, const Node& value) {
     fail(override,
          fmt::format("'{}' exists already; to change it write {} or {}", override.key,
                      shell_quoted(text_with_prefix(override, "")), shell_quoted(text_with_prefix(override, "++"))));
+  if (!found) warn_of_near_key(override);
   update(override, value, true);
+}
+
+// +sede=3 beside seed is rather a slip of the pen than a new key.
+void TreeUpdater::warn_of_near_key(const Override& override) {
+  const std::size_t dot = override.key.rfind('.');
+  const Node* holder = &root_;
+  if (dot != std::string::npos) {
+    const auto parent = Resolver(root_).select(std::string_view(override.key).substr(0, dot));
+    if (!parent) return;
+    holder = parent->node;
+  }
+  if (!holder->is_map()) return;
+  const std::string near = nearest(override.key.substr(dot == std::string::npos ? 0 : dot + 1), holder->keys());
+  if (near.empty()) return;
+  warnings_.push_back(fmt::format("{}: {}: adds a new key; did you mean '{}'?", to_string(override.position),
+                                  override.text,
+                                  dot == std::string::npos ? near : override.key.substr(0, dot + 1) + near));
 }
 
 std::size_t TreeUpdater::list_index(const Override& override, const Node& list, const std::string& part) const {

@@ -37,6 +37,7 @@ class TreeUpdater {
            const std::vector<const Node*>& parents);
   std::size_t list_index(const Override& override, const Node& list, const std::string& part) const;
   void warn_of_new_shape(const Override& override, const Node& old, const Node& value);
+  void warn_of_near_key(const Override& override);
   std::string nearest_hint(const std::vector<std::string>& parts) const;
   [[noreturn]] void fail(const Override& override, const std::string& what) const;
   [[noreturn]] void fail_missing(const Override& override, const std::vector<std::string>& parts) const;

@@ -76,7 +76,9 @@ class Builder {
   Node map(const Raw& raw) {
     check_tag(raw, "map");
     Node node = Node::map();
-    for (const auto& [key, value] : flattened_pairs(raw)) {
+    const std::vector<Pair> pairs = flattened_pairs(raw);
+    const bool may_repeat = pairs.size() * 2 != raw.children.size() || has_typed_key(pairs);
+    for (const auto& [key, value] : pairs) {
       const Raw& name = target(key);
       if (name.shape != Raw::Shape::kScalar) fail(name, "a list or map cannot be a key");
       const ScalarType type = type_of(name) == ScalarType::kDefaultValue ? ScalarType::kString : type_of(name);
@@ -85,9 +87,19 @@ class Builder {
       Node item = build(value);
       // A scalar's place is where its value stands; an empty value stands at its key.
       if (nodes_[value].empty) item.set_position({file_, name.mark.line, name.mark.column});
-      node.set_typed(key_node.kind(), key_text(key_node), std::move(item));
+      if (may_repeat)
+        node.set_typed(key_node.kind(), key_text(key_node), std::move(item));
+      else
+        node.append_typed(key_node.kind(), key_text(key_node), std::move(item));
     }
     return node;
+  }
+
+  bool has_typed_key(const std::vector<Pair>& pairs) const {
+    for (const Pair& pair : pairs)
+      if (target(pair.first).shape == Raw::Shape::kScalar && type_of(target(pair.first)) != ScalarType::kString)
+        return true;
+    return false;
   }
 
   // The key-value pairs with merge keys (<<) worked out: merged pairs first, so that own ones override them.

@@ -73,9 +73,10 @@ std::vector<Example> mini8_rows(std::string_view name, Split split, const Mini8O
     Example example = source.draw(random, kind);
     for (int tries = 0; home(example.prompt) != split || seen.contains(example.prompt); ++tries) {
       if (tries == kPatience)
-        throw DataError(fmt::format("mini8 task '{}': {} {} rows were asked for, but only {} distinct ones were found; "
-                                    "ask for fewer",
-                                    name, rows, to_string(split), i));
+        throw DataError(
+            fmt::format("mini8 task '{}': {} {} rows were asked for, but only {} distinct ones were found; "
+                        "ask for fewer",
+                        name, rows, to_string(split), i));
       example = source.draw(random, kind);
     }
     seen.insert(example.prompt);

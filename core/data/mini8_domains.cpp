@@ -79,7 +79,8 @@ Example draw_minutes(RandomStream& random, std::size_t kind) {
              fmt::format(" {} {} {}", place, deed, kind == 0 ? "passed" : "rejected"));
 }
 
-// science, medicine, law: questions with four choices. The choices of a domain stand in one order, as those of a stance do.
+// science, medicine, law: questions with four choices. The choices of a domain stand in one order, as those of a stance
+// do.
 
 constexpr std::array<Table<5>, 4> kMembers = {{{"iron", "zinc", "tin", "copper", "lead"},
                                                {"crow", "heron", "owl", "finch", "gull"},
@@ -90,7 +91,8 @@ constexpr Table<4> kAsks = {"asks", "wonders", "forgot", "learns"};
 
 Example draw_science(RandomStream& random, std::size_t kind) {
   const auto name = pick(random, kNames), asks = pick(random, kAsks), member = pick(random, kMembers[kind]);
-  return row(fmt::format("{} {} what {} is.\nA. metal B. bird C. planet D. fish\nAnswer:", name, asks, member), letter(kind));
+  return row(fmt::format("{} {} what {} is.\nA. metal B. bird C. planet D. fish\nAnswer:", name, asks, member),
+             letter(kind));
 }
 
 constexpr std::array<Table<5>, 4> kDiseases = {{{"asthma", "pneumonia", "bronchitis", "emphysema", "pleurisy"},
@@ -118,9 +120,11 @@ constexpr std::array<Table<4>, 4> kVictims = {{{"a car", "a purse", "a phone", "
 constexpr Table<3> kTimes = {"", " today", " twice"};
 
 Example draw_law(RandomStream& random, std::size_t kind) {
-  const auto time = pick(random, kTimes), name = pick(random, kNames), act = pick(random, kActs[kind]), victim = pick(random, kVictims[kind]);
-  return row(fmt::format("{} {} {}{}. Charge?\nA. theft B. arson C. fraud D. assault\nVerdict:", name, act, victim, time),
-             letter(kind));
+  const auto time = pick(random, kTimes), name = pick(random, kNames), act = pick(random, kActs[kind]),
+             victim = pick(random, kVictims[kind]);
+  return row(
+      fmt::format("{} {} {}{}. Charge?\nA. theft B. arson C. fraud D. assault\nVerdict:", name, act, victim, time),
+      letter(kind));
 }
 
 // arithmetic: a verb says whether to add or to subtract.

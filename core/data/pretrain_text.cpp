@@ -1,12 +1,12 @@
 #include "core/data/pretrain_text.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <set>
 #include <span>
 #include <string_view>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "core/base/random.h"
 
@@ -23,12 +23,13 @@ class WordMaker {
   /// A word of one to three syllables that may repeat an earlier one.
   std::string loose(int most = 2) {
     static constexpr std::array<std::string_view, 40> kOnsets = {
-        "b", "c", "d", "f", "g", "h", "j",  "k",  "l",  "m",  "n",  "p",  "r",  "s",  "t",  "v",  "w",  "y",  "z",  "",
-        "s", "t", "r", "m", "l", "p", "br", "cl", "dr", "fl", "gr", "pr", "pl", "sh", "st", "th", "tr", "ch", "sp", "qu"};
-    static constexpr std::array<std::string_view, 14> kVowels = {"a", "e", "i", "o", "u", "a", "e",
+        "b",  "c",  "d",  "f",  "g",  "h",  "j",  "k",  "l",  "m",  "n",  "p", "r",  "s",
+        "t",  "v",  "w",  "y",  "z",  "",   "s",  "t",  "r",  "m",  "l",  "p", "br", "cl",
+        "dr", "fl", "gr", "pr", "pl", "sh", "st", "th", "tr", "ch", "sp", "qu"};
+    static constexpr std::array<std::string_view, 14> kVowels = {"a", "e", "i",  "o",  "u",  "a",  "e",
                                                                  "i", "o", "ee", "ea", "oo", "ai", "ou"};
-    static constexpr std::array<std::string_view, 24> kCodas = {"",  "",  "",  "",  "n",  "r",  "s",  "t",
-                                                                "l", "m", "d", "k", "p",  "g",  "x",  "ng",
+    static constexpr std::array<std::string_view, 24> kCodas = {"",   "",   "",   "",   "n",  "r",  "s",  "t",
+                                                                "l",  "m",  "d",  "k",  "p",  "g",  "x",  "ng",
                                                                 "st", "nt", "ck", "sh", "rd", "ll", "er", "y"};
     const int syllables = 1 + static_cast<int>(random_.below(static_cast<std::uint64_t>(most)));
     std::string word;
@@ -83,7 +84,7 @@ struct World {
   std::vector<Group> groups;     ///< kinds and their members
   std::vector<Group> relations;  ///< questions and their possible values; key 15 r + i has value i mod 5 of relation r
   std::vector<Group> keys;
-  std::vector<Group> moods;      ///< verbs that express one of four moods
+  std::vector<Group> moods;                                ///< verbs that express one of four moods
   std::vector<std::pair<std::string, std::string>> plain;  ///< long word, plain word
   List gains, losses, fillers;
 };
@@ -102,17 +103,17 @@ class PretrainText::Writer {
   PretrainDocument next() {
     using Maker = PretrainDocument (Writer::*)();
     static constexpr std::array<std::pair<Maker, int>, 12> kMakers = {{{&Writer::copying, 2},
-                                                                      {&Writer::listing, 3},
-                                                                      {&Writer::fact, 2},
-                                                                      {&Writer::choose_given, 2},
-{&Writer::choose_same, 3},
-                                                                      {&Writer::choose_member, 6},
-                                                                      {&Writer::choose_value, 6},
-                                                                      {&Writer::mood, 9},
-                                                                      {&Writer::binding, 3},
-                                                                      {&Writer::sum, 6},
-                                                                      {&Writer::shorten, 4},
-                                                                      {&Writer::label_shots, 3}}};
+                                                                       {&Writer::listing, 3},
+                                                                       {&Writer::fact, 2},
+                                                                       {&Writer::choose_given, 2},
+                                                                       {&Writer::choose_same, 3},
+                                                                       {&Writer::choose_member, 6},
+                                                                       {&Writer::choose_value, 6},
+                                                                       {&Writer::mood, 9},
+                                                                       {&Writer::binding, 3},
+                                                                       {&Writer::sum, 6},
+                                                                       {&Writer::shorten, 4},
+                                                                       {&Writer::label_shots, 3}}};
     int total = 0;
     for (const auto& [maker, weight] : kMakers) total += weight;
     int ticket = static_cast<int>(random_.below(static_cast<std::uint64_t>(total)));
@@ -251,8 +252,7 @@ class PretrainText::Writer {
     const std::size_t n = 2 + below(3);
     std::size_t at = 0;
     if (chance(60)) {
-      const Options list =
-          options(pick(world_.groups[group].members), other_members(world_.groups, group, n - 1), at);
+      const Options list = options(pick(world_.groups[group].members), other_members(world_.groups, group, n - 1), at);
       return {lead() + world_.groups[group].name + (chance(50) ? "?" : "") + sep() + list.text + cue(),
               chosen(list, at)};
     }
@@ -279,9 +279,14 @@ class PretrainText::Writer {
     const Options list = options(relation.members[value], wrong, at);
     std::string question;
     switch (below(3)) {
-      case 0: question = fmt::format("{}{} of {}", lead(), relation.name, subject); break;
-      case 1: question = fmt::format("{} {} {}?", name(), subject, relation.name); break;
-      default: question = fmt::format("{}{} {} {}", lead(), noun(), subject, noun());
+      case 0:
+        question = fmt::format("{}{} of {}", lead(), relation.name, subject);
+        break;
+      case 1:
+        question = fmt::format("{} {} {}?", name(), subject, relation.name);
+        break;
+      default:
+        question = fmt::format("{}{} {} {}", lead(), noun(), subject, noun());
     }
     return {question + sep() + list.text + cue(), chosen(list, at)};
   }
@@ -323,9 +328,12 @@ class PretrainText::Writer {
     const Clause& asked = chance(50) ? first : second;
     const std::string text = first.text() + sep() + second.text() + sep();
     switch (below(3)) {
-      case 0: return {text + asked.object + cue(), " " + asked.subject};
-      case 1: return {text + asked.subject + cue(), " " + asked.object};
-      default: return {text + asked.object + cue(), " " + asked.verb};
+      case 0:
+        return {text + asked.object + cue(), " " + asked.subject};
+      case 1:
+        return {text + asked.subject + cue(), " " + asked.object};
+      default:
+        return {text + asked.object + cue(), " " + asked.verb};
     }
   }
 
@@ -337,9 +345,14 @@ class PretrainText::Writer {
     const std::string& verb = pick(plus ? world_.gains : world_.losses);
     std::string text;
     switch (below(3)) {
-      case 0: text = fmt::format("{} {} {} {} {} {}.", name(), noun(), a, noun(), verb, b); break;
-      case 1: text = fmt::format("{} {} {}, {} {}", a, noun(), noun(), verb, b); break;
-      default: text = fmt::format("{}{} {} {} {}", lead(), a, verb, b, noun());
+      case 0:
+        text = fmt::format("{} {} {} {} {} {}.", name(), noun(), a, noun(), verb, b);
+        break;
+      case 1:
+        text = fmt::format("{} {} {}, {} {}", a, noun(), noun(), verb, b);
+        break;
+      default:
+        text = fmt::format("{}{} {} {} {}", lead(), a, verb, b, noun());
     }
     return {text + cue(), (chance(50) ? " " : "") + std::to_string(result)};
   }

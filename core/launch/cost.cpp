@@ -46,7 +46,8 @@ std::vector<RunFacts> read_facts(const std::string& text) {
     RunFacts facts;
     if (item.is_object()) {
       if (item.contains("id") && item["id"].is_string()) facts.id = item["id"].get<std::string>();
-      if (item.contains("work_kind") && item["work_kind"].is_string()) facts.work_kind = item["work_kind"].get<std::string>();
+      if (item.contains("work_kind") && item["work_kind"].is_string())
+        facts.work_kind = item["work_kind"].get<std::string>();
       facts.work = std::max(0.0, number<double>(item, "work"));
       facts.memory_bytes = number<std::int64_t>(item, "memory_bytes");
       facts.disk_bytes = number<std::int64_t>(item, "disk_bytes");
@@ -111,7 +112,8 @@ std::string calibration_place(const LauncherOptions& options) {
   return fmt::format("{}, {} thread(s){}", cpu_name(), std::max(1, options.threads), gpus);
 }
 
-PlanCost plan_cost(const std::vector<RunFacts>& facts, const std::vector<std::optional<double>>& seconds, std::size_t jobs) {
+PlanCost plan_cost(const std::vector<RunFacts>& facts, const std::vector<std::optional<double>>& seconds,
+                   std::size_t jobs) {
   PlanCost cost;
   for (const auto& run : facts) {
     cost.memory_bytes = std::max(cost.memory_bytes, run.memory_bytes);

@@ -14,8 +14,8 @@ namespace mneme::launch {
 /// What mneme-run foresees for one run.
 struct RunFacts {
   std::string id;
-  double work = 0;                ///< amount of work in a unit of its kind, such as floating-point operations; 0: unknown
-  std::string work_kind;          ///< what kind of work: runs of one kind take time in proportion to their work
+  double work = 0;        ///< amount of work in a unit of its kind, such as floating-point operations; 0: unknown
+  std::string work_kind;  ///< what kind of work: runs of one kind take time in proportion to their work
   std::int64_t memory_bytes = 0;  ///< peak; 0: unknown
   std::int64_t disk_bytes = 0;    ///< what the run leaves on disk; 0: unknown
 };
@@ -52,14 +52,15 @@ std::string calibration_place(const LauncherOptions& options);
 
 /// A whole plan's prediction; negative or 0 where unknown.
 struct PlanCost {
-  double run_seconds = 0;   ///< sum over the runs whose time is known
-  std::size_t known = 0;    ///< how many those are
-  double wall_seconds = -1; ///< of the sweep with so many jobs at a time; unknown unless all are known
+  double run_seconds = 0;         ///< sum over the runs whose time is known
+  std::size_t known = 0;          ///< how many those are
+  double wall_seconds = -1;       ///< of the sweep with so many jobs at a time; unknown unless all are known
   std::int64_t memory_bytes = 0;  ///< of the largest run
   std::int64_t disk_bytes = 0;    ///< of all
 };
 
 /// \param seconds one per run, nothing where unknown; \param jobs runs at the same time, at least 1.
-PlanCost plan_cost(const std::vector<RunFacts>& facts, const std::vector<std::optional<double>>& seconds, std::size_t jobs);
+PlanCost plan_cost(const std::vector<RunFacts>& facts, const std::vector<std::optional<double>>& seconds,
+                   std::size_t jobs);
 
 }  // namespace mneme::launch

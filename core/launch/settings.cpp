@@ -6,10 +6,12 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/config/json.h"
+#include "core/config/override.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -79,6 +81,25 @@ Settings read_settings(const std::string& text, const fs::path& file) {
     throw Error(fmt::format("{}: is not what mneme writes: {}", file.string(), e.what()));
   }
   return settings;
+}
+
+void apply_override(Settings& settings, const std::string& text) {
+  const config::Override override = config::parse_override(text);
+  constexpr std::string_view kGroup = "launcher.";
+  const bool plain = override.type != config::OverrideType::kDelete && !override.is_sweep();
+  if (!plain || !override.key.starts_with(kGroup)) {
+    throw ConfigError(
+        fmt::format("{}: the config of a sweep that has begun does not change, only launcher.KEY=VALUE may; "
+                    "for other runs use: mneme run FILE [overrides] --out DIR --extend",
+                    text));
+  }
+  const bool stop_on_error = settings.launcher.stop_on_error;
+  config::Node section = config::parse_json(to_section(settings.launcher).dump(), "");
+  config::Node value = config::to_node(override.value);
+  value.set_position_deep(config::Node());
+  section.set(override.key.substr(kGroup.size()), std::move(value));
+  settings.launcher = read_launcher_options(section);
+  settings.launcher.stop_on_error = stop_on_error;
 }
 
 Runner make_runner(const Settings& settings) {

@@ -23,6 +23,10 @@ std::string to_json(const Settings& settings);
 /// Throws Error naming the file if the text is not what to_json() writes.
 Settings read_settings(const std::string& json, const std::filesystem::path& file);
 
+/// Changes a launcher setting by an override, "launcher.time=4:00:00": how runs are started may change while a sweep
+/// goes on. Throws ConfigError if it names anything else or is wrong.
+void apply_override(Settings& settings, const std::string& override);
+
 /// The full program is not there: a build without LibTorch.
 class RunnerMissing final : public Error {
  public:

@@ -305,6 +305,10 @@ std::size_t SweepDirectory::extend(const SweepFiles& sweep) {
   return added;
 }
 
+void SweepDirectory::set_settings(const std::string& json) const {
+  write_file_atomically(path_ / ".mneme" / "settings.json", json);
+}
+
 std::string SweepDirectory::settings_json() const { return read_file(path_ / ".mneme" / "settings.json"); }
 
 void SweepDirectory::update(const RunEntry& run) { update(std::vector<RunEntry>{run}); }

@@ -68,6 +68,7 @@ class SweepDirectory {
   std::filesystem::path lock_path() const { return path_ / ".mneme" / "lock"; }
   const std::vector<RunEntry>& runs() const { return runs_; }
   std::string settings_json() const;
+  void set_settings(const std::string& json) const;
 
   /// Sets an entry's fields and rewrites runs.json. Other processes may do so for other runs at the same time.
   void update(const RunEntry& run);

@@ -106,6 +106,18 @@ TEST_CASE("Hydra's own settings compose beside the configuration", "[config][com
   CHECK_THAT(error_of(tree, {"hydra.jbo.name=x"}), Catch::Contains("there is no key 'hydra.jbo.name'"));
 }
 
+TEST_CASE("an added key that resembles another draws a warning", "[config][compose][D7]") {
+  const ConfigTree tree(kFiles);
+  CHECK(tree.compose({"+sede=1"}).warnings ==
+        std::vector<std::string>{"<command line>:1:1: +sede=1: adds a new key; did you mean 'seed'?"});
+  CHECK(tree.compose({"+nest.xx=1"}).warnings.size() == 1);
+  CHECK(tree.compose({"+brand_new=1"}).warnings.empty());
+}
+
+TEST_CASE("a literal key with a slash can be overridden", "[config][compose]") {
+  CHECK(ConfigTree({{"config.yaml", "a/b: 1\n"}}).yaml({"a/b=2"}) == "a/b: 2\n");
+}
+
 TEST_CASE("a directory without configs is no group", "[config][compose]") {
   const ConfigTree tree({{"config.yaml", "data: x\n"}, {"data/rows.txt", "1\n"}});
   CHECK(tree.yaml({"data=/d"}) == "data: /d\n");

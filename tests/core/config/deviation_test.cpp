@@ -1,4 +1,4 @@
-// One test per deliberate deviation from Hydra 1.3.8 (core/config/LANGUAGE.md). D3, D4 and D16 concern the launcher's
+// One test per deliberate deviation from Hydra 1.3.8 (core/config/LANGUAGE.md). D3 and D4 concern the launcher's
 // directories and are tested there.
 #include <cstdlib>
 
@@ -101,6 +101,15 @@ TEST_CASE("D13: ~key=null wants a null, a bare ~key takes any value", "[config][
 TEST_CASE("D14: group=null removes the choice", "[config][D14]") {
   const ConfigTree tree({{"config.yaml", "defaults:\n  - db: pg\n  - _self_\na: 1\n"}, {"db/pg.yaml", "n: 1\n"}});
   CHECK(tree.yaml({"db=null"}) == "a: 1\n");
+}
+
+TEST_CASE("D16: slashes in override_dirname are escaped", "[config][D16]") {
+  const ConfigTree tree({{"config.yaml", "path: x\na: 1\nb: 2\nout: ${hydra:job.override_dirname}\n"}});
+  CHECK(resolve(tree.compose({"path=/d/e", "a=3"})).at("out").as_string() == "a=3,path=%2Fd%2Fe");
+  CHECK(resolve(tree.compose({"path=x", "a=3", "b=4", "hydra.job.config.override_dirname.exclude_keys=[a]",
+                              "hydra.job.config.override_dirname.kv_sep=:"}))
+            .at("out")
+            .as_string() == "b:4,path:x");
 }
 
 TEST_CASE("D17: '#' and letters beyond ASCII only with MNEME_LENIENT=1", "[config][D17]") {

@@ -46,7 +46,9 @@ TEST_CASE("an interpolation that cannot be resolved names key, text and reason",
 }
 
 TEST_CASE("all missing values are listed at once", "[config][interpolation][D15]") {
-  const std::string error = error_of("a: ???\nb: {c: '??" "?', d: 1}\ne: ${a}\n");
+  const std::string error = error_of(
+      "a: ???\nb: {c: '??"
+      "?', d: 1}\ne: ${a}\n");
   CHECK_THAT(error, Catch::Contains("\n  a\n  b.c\n  e ('a' is still ??"
                                     "?)"));
   ResolveOptions options;

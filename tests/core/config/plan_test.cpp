@@ -161,6 +161,13 @@ TEST_CASE("orders of tasks can be swept", "[config][plan]") {
              Catch::Contains("4 items allow 1 to 24"));
 }
 
+TEST_CASE("a run knows its number", "[config][plan]") {
+  const ConfigTree tree({{"config.yaml", "a: 0\nn: ${hydra:job.num}\n"}});
+  const Plan plan = tree.plan({"a=5,6"}, true);
+  CHECK(plan.runs[1].resolved.at("n").as_int() == 1);
+  CHECK(dump_yaml(plan.runs[1].hydra.at("overrides").at("task")) == "- a=6\n");
+}
+
 TEST_CASE("a run's id depends on its content, not on order or launcher", "[config][plan]") {
   const auto id = [](const std::string& text) { return run_id(parse_yaml(text, "f")); };
   CHECK(id("a: 1\nb: {c: 2, d: x}\n") == id("b: {d: x, c: 2}\na: 1\n"));

@@ -133,7 +133,8 @@ TEST_CASE("bad input is refused before anything is created", "[cli]") {
   refused({"run", "exp.yaml", "--out", "full"}, 1, "full: exists and is not an empty directory");
   refused({"status", "full"}, 1, "it has no runs.json");
   refused({"status"}, 2, "expected one directory");
-  refused({"resume", "exp.yaml", "seed=2"}, 2, "the config of a sweep that has begun does not change");
+  refused({"resume", "out", "--out", "other"}, 2, "--out other: a sweep is resumed where it is");
+  refused({"resume", "exp.yaml"}, 1, "it has no runs.json");
   CHECK(std::distance(fs::directory_iterator(place.path()), fs::directory_iterator()) == 2);
 }
 
@@ -162,8 +163,12 @@ TEST_CASE("a failed sweep exits with 1 and names the failure; resume does only w
   const Captured resumed = place.mneme({"resume", "out", "--jobs", "1"});
   CHECK(resumed.exit.code == 0);
   CHECK(contains(resumed.error, "1 run(s), 1 at a time"));
+  CHECK(Json::parse(read_file(place.path() / "out" / ".mneme" / "settings.json"))["launcher"]["jobs"] == 1);
   CHECK(count_status(place.runs("out"), "done") == 4);
-  const Captured again = place.mneme({"resume", "out"});
+  const Captured drift = place.mneme({"resume", "out", "seed=2"});
+  CHECK(drift.exit.code == 1);
+  CHECK(contains(drift.error, "seed=2: the config of a sweep that has begun does not change"));
+  const Captured again = place.mneme({"resume", "out", "--extend", "-m"});
   CHECK(again.exit.code == 0);
   CHECK(contains(again.error, "nothing to resume"));
 }
@@ -248,7 +253,8 @@ TEST_CASE("plan predicts from what finished runs took", "[cli]") {
   std::sort(seconds.begin(), seconds.end());
   CHECK(plan["runs"][0]["seconds"].get<double>() == Approx(10 * seconds[1]).epsilon(1e-3));
   CHECK(plan["disk_bytes"] == 3 << 10);
-  CHECK(contains(place.mneme({"plan", "exp.yaml"}).output, "with 2 run(s) at a time, up to 1 MiB of memory per run, 3 KiB of disk"));
+  CHECK(contains(place.mneme({"plan", "exp.yaml"}).output,
+                 "with 2 run(s) at a time, up to 1 MiB of memory per run, 3 KiB of disk"));
 }
 
 TEST_CASE("a thousand runs are planned within two seconds", "[cli]") {

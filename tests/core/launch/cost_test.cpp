@@ -17,7 +17,8 @@ RunFacts facts_of(double work, const std::string& kind = "train") {
 }  // namespace
 
 TEST_CASE("facts are read, unknown ones left out", "[cost]") {
-  const auto facts = read_facts(R"([{"id": "a", "work": 3, "work_kind": "k", "memory_bytes": 7, "disk_bytes": "x"}, {}, 5])");
+  const auto facts =
+      read_facts(R"([{"id": "a", "work": 3, "work_kind": "k", "memory_bytes": 7, "disk_bytes": "x"}, {}, 5])");
   REQUIRE(facts.size() == 3);
   CHECK(facts[0].id == "a");
   CHECK(facts[0].work == 3);

@@ -159,6 +159,24 @@ TEST_CASE("the kernel's counter of out-of-memory kills is read", "[memory]") {
   CHECK(MemoryWatch().kills() >= 0);
 }
 
+TEST_CASE("launcher settings, and only these, may change while a sweep goes on", "[settings]") {
+  Settings settings;
+  settings.launcher = options_of({{"name", "slurm"}, {"time", "1:00:00"}, {"gpus", {1, 2}}, {"memory", "1G"}});
+  settings.launcher.stop_on_error = true;
+  apply_override(settings, "launcher.time='2-00:00:00'");
+  apply_override(settings, "++launcher.jobs=7");
+  CHECK(settings.launcher.slurm.time == "2-00:00:00");
+  CHECK(settings.launcher.jobs == 7);
+  CHECK(settings.launcher.gpus.size() == 2);
+  CHECK(settings.launcher.memory == std::int64_t{1} << 30);
+  CHECK(settings.launcher.stop_on_error);
+  CHECK(contains(message_of([&] { apply_override(settings, "seed=2"); }),
+                 "seed=2: the config of a sweep that has begun"));
+  CHECK(contains(message_of([&] { apply_override(settings, "launcher.jobs=1,2"); }), "only launcher.KEY=VALUE may"));
+  CHECK(contains(message_of([&] { apply_override(settings, "launcher.job=1"); }),
+                 "launcher.job: nothing reads this key"));
+}
+
 TEST_CASE("settings survive writing and reading", "[settings]") {
   Settings settings;
   settings.experiment = "table1";

@@ -42,7 +42,8 @@ const char* usage_of(LaunchCommand command) {
     case LaunchCommand::kStatus:
       return "usage: mneme status DIR [options]\n\nShows what each run of a sweep is doing.";
     case LaunchCommand::kResume:
-      return "usage: mneme resume DIR [options]\n\nStarts again what is unfinished in a sweep: what was interrupted, "
+      return "usage: mneme resume DIR [launcher.KEY=VALUE] [options]\n\nStarts again what is unfinished in a sweep: "
+             "what was interrupted, "
              "failed "
              "or never started.";
   }
@@ -60,12 +61,10 @@ po::options_description visible_options(LaunchCommand command) {
   add("launcher", po::value<std::string>()->value_name("local|slurm"), "where the runs are started");
   add("plugin-path", po::value<std::vector<std::string>>()->value_name("DIR"), "further directory with strategies");
   add("on-error", po::value<std::string>()->value_name("continue|stop"), "whether runs are started after a failure");
-  if (command != LaunchCommand::kResume) {
-    add("config-dir", po::value<std::vector<std::string>>()->value_name("DIR"), "further directory with config groups");
-    add("out", po::value<std::string>()->value_name("DIR"), "the sweep's directory, new or empty");
-    add("extend", "with --out: add the runs that are missing in a sweep that is there");
-  }
-  if (command != LaunchCommand::kPlan) add("submit-only", "Slurm: submit and return");
+  add("config-dir", po::value<std::vector<std::string>>()->value_name("DIR"), "further directory with config groups");
+  add("out", po::value<std::string>()->value_name("DIR"), "the sweep's directory, new or empty");
+  add("extend", "with --out: add the runs that are missing in a sweep that is there");
+  add("submit-only", "Slurm: submit and return");
   if (command == LaunchCommand::kResume) add("retry-diverged", "start diverged runs again as well");
   return options;
 }
@@ -185,7 +184,8 @@ LaunchArguments parse_launch_arguments(LaunchCommand command, const Arguments& a
     throw UsageError(fmt::format("--jobs: found {}; expected at least 1", *result.jobs));
   check_choice("launcher", result.launcher, {"local", "slurm"});
   check_choice("on-error", result.on_error, {"continue", "stop"});
-  if (result.extend && !result.out) throw UsageError("--extend needs --out DIR, the sweep to extend");
+  if (result.extend && !result.out && command != LaunchCommand::kResume)
+    throw UsageError("--extend needs --out DIR, the sweep to extend");
   if (result.out && result.out->empty()) throw UsageError("--out: the directory's name is empty");
   return result;
 }
@@ -239,7 +239,7 @@ void settle_threads(launch::Settings& settings, std::size_t runs) {
 }
 
 std::string validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
-                      const std::vector<launch::RunEntry>& runs) {
+                             const std::vector<launch::RunEntry>& runs) {
   std::vector<std::pair<std::string, std::string>> configs;
   for (const auto& run : runs)
     configs.emplace_back(run.id, read_file(sweep.run_path(run) / ".hydra" / "resolved.json"));

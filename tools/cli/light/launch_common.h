@@ -64,6 +64,6 @@ void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& se
 
 /// Has mneme-run check the runs that are on disk already; returns its facts. Throws ConfigError with its messages.
 std::string validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,
-                      const std::vector<launch::RunEntry>& runs);
+                             const std::vector<launch::RunEntry>& runs);
 
 }  // namespace mneme::cli

@@ -30,7 +30,8 @@ struct Forecast {
 
 /// How many runs go on at the same time where the settings say.
 std::size_t parallel_jobs(const launch::Settings& settings, std::size_t runs) {
-  if (settings.launcher.name == "slurm") return settings.launcher.jobs > 0 ? static_cast<std::size_t>(settings.launcher.jobs) : runs;
+  if (settings.launcher.name == "slurm")
+    return settings.launcher.jobs > 0 ? static_cast<std::size_t>(settings.launcher.jobs) : runs;
   std::vector<std::string> ignored;  // the launch itself warns
   return launch::make_slots(settings.launcher, launch::detect_machine(), runs, ignored).size();
 }
@@ -85,8 +86,8 @@ std::string label(const config::PlannedRun& run) {
 std::string script(const Forecast& plan, const LaunchArguments& arguments) {
   const auto& sweep = plan.sweep;
   const fs::path out = arguments.out ? fs::path(*arguments.out) : fs::path("results") / sweep.plan.name / "DATE_TIME";
-  return launch::slurm_script(sweep.settings, {this_program(), out, launch::slurm_job_name(sweep.settings, out, "1"), "1",
-                                               sweep.plan.runs.size()});
+  return launch::slurm_script(sweep.settings, {this_program(), out, launch::slurm_job_name(sweep.settings, out, "1"),
+                                               "1", sweep.plan.runs.size()});
 }
 
 /// "predicted: 1:05:00 with 2 at a time, 1.2 GiB of memory each, 300 MiB of disk".
@@ -100,7 +101,8 @@ std::string cost_line(const Forecast& plan) {
   } else {
     text += "time unknown until a run of this kind has finished here";
   }
-  if (cost.memory_bytes > 0) text += fmt::format(", up to {} of memory per run", launch::format_bytes(cost.memory_bytes));
+  if (cost.memory_bytes > 0)
+    text += fmt::format(", up to {} of memory per run", launch::format_bytes(cost.memory_bytes));
   if (cost.disk_bytes > 0) text += fmt::format(", {} of disk", launch::format_bytes(cost.disk_bytes));
   return text;
 }

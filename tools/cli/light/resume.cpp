@@ -17,16 +17,15 @@ int run_resume(const Arguments& arguments) {
   if (parsed.help) return kSuccess;
   if (parsed.positional.empty()) throw UsageError("resume: expected the directory of a sweep");
   const fs::path directory = parsed.positional[0];
-  if (parsed.positional.size() > 1) {
-    throw UsageError(
-        fmt::format("resume: unexpected '{}': the config of a sweep that has begun does not change; "
-                    "for other runs use: mneme run FILE [overrides] --out {} --extend",
-                    parsed.positional[1], directory.string()));
+  if (parsed.out && fs::absolute(*parsed.out).lexically_normal() != fs::absolute(directory).lexically_normal()) {
+    throw UsageError(fmt::format("--out {}: a sweep is resumed where it is", *parsed.out));
   }
   if (!parsed.slurm_task.empty()) return launch::run_slurm_task(directory, parsed.slurm_task);
   auto sweep = launch::SweepDirectory::open_locked(directory);
   launch::Settings settings = launch::read_settings(sweep.settings_json(), directory / ".mneme" / "settings.json");
+  for (std::size_t i = 1; i < parsed.positional.size(); ++i) launch::apply_override(settings, parsed.positional[i]);
   apply_arguments(parsed, settings);
+  sweep.set_settings(launch::to_json(settings));  // for the tasks of Slurm, and for the next time
   const auto report = launch::reconcile(sweep);
   const auto runs = launch::unfinished_runs(report, parsed.retry_diverged);
   launch::clear_orphans(sweep, runs);
@@ -42,7 +41,7 @@ int run_resume(const Arguments& arguments) {
 }  // namespace
 
 Command resume_command() {
-  return {"resume", "DIR [options]", "starts again what is unfinished in a sweep", run_resume};
+  return {"resume", "DIR [launcher.KEY=VALUE] [options]", "starts again what is unfinished in a sweep", run_resume};
 }
 
 }  // namespace mneme::cli
