@@ -325,6 +325,14 @@ class Parser {
 };
 }  // namespace
 
+// Out of line: a pair with an expression is complete only here.
+Expression::Expression() = default;
+Expression::~Expression() = default;
+Expression::Expression(const Expression& other) = default;
+Expression::Expression(Expression&& other) noexcept = default;
+Expression& Expression::operator=(const Expression& other) = default;
+Expression& Expression::operator=(Expression&& other) noexcept = default;
+
 Expression parse_interpolation(std::string_view text) { return Parser(text).document(); }
 
 Expression parse_argument(std::string_view text) { return Parser(text).argument_alone(); }

@@ -20,6 +20,13 @@ struct Expression {
     kDict,
   };
 
+  Expression();
+  ~Expression();
+  Expression(const Expression& other);
+  Expression(Expression&& other) noexcept;
+  Expression& operator=(const Expression& other);
+  Expression& operator=(Expression&& other) noexcept;
+
   Shape shape = Shape::kScalar;
   Node scalar;
   std::vector<Expression> parts;  ///< of a concatenation or key (texts and interpolations), items, arguments

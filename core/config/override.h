@@ -14,6 +14,13 @@ namespace mneme::config {
 struct Element {
   enum class Shape { kScalar, kList, kDict };
 
+  Element();
+  ~Element();
+  Element(const Element& other);
+  Element(Element&& other) noexcept;
+  Element& operator=(const Element& other);
+  Element& operator=(Element&& other) noexcept;
+
   Shape shape = Shape::kScalar;
   Node scalar;
   char quote = 0;              ///< ' or " of a quoted string, else 0

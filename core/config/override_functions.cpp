@@ -70,7 +70,8 @@ class Arguments {
       values = call.positional;
     else
       for (std::size_t i = 0; i < call.positional.size(); ++i) named_.emplace_back(parameters[i], call.positional[i]);
-    for (const auto& [key, value] : call.named) {
+    for (const auto& argument : call.named) {
+      const std::string& key = argument.first;
       const auto known = [&key](const std::vector<std::string>& names) {
         return std::find(names.begin(), names.end(), key) != names.end();
       };
@@ -79,7 +80,7 @@ class Arguments {
         fail(fmt::format("has no parameter '{}'{}", key, hint(key, parameters)));
       }
       if (find(key)) fail(fmt::format("'{}' is given twice", key));
-      named_.emplace_back(key, value);
+      named_.push_back(argument);
     }
   }
 

@@ -107,6 +107,14 @@ bool matches(std::string_view pattern, std::string_view name) {
 }
 }  // namespace
 
+// Out of line: a pair of elements is complete only here.
+Element::Element() = default;
+Element::~Element() = default;
+Element::Element(const Element& other) = default;
+Element::Element(Element&& other) noexcept = default;
+Element& Element::operator=(const Element& other) = default;
+Element& Element::operator=(Element&& other) noexcept = default;
+
 Node to_node(const Element& element) {
   Node node = element.scalar;
   if (element.shape == Element::Shape::kList) {

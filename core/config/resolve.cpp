@@ -137,6 +137,7 @@ std::optional<Resolver::Target> Resolver::select_absolute(const Parents& parents
                                                           bool missing_fails) {
   if (!key.starts_with('.')) return select_in(root_, {}, key, missing_fails);
   std::size_t level = parents.size();
+  if (level == 0) throw ConfigError(fmt::format("'{}' leads above the root", key));
   std::string_view rest = key.substr(1);
   for (; rest.starts_with('.'); rest.remove_prefix(1))
     if (level-- <= 1) throw ConfigError(fmt::format("'{}' leads above the root", key));
