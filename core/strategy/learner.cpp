@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/adapter/peft.h"
 #include "core/adapter/state.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -37,6 +38,7 @@ Learner::~Learner() = default;
 
 AdapterId Learner::create_adapter(const std::string& name, const std::string& start) {
   if (options_.adapter.kind == "full") return bank_.create_full(name);
+  if (!options_.adapter.peft.empty()) return read_peft(options_.adapter.peft, bank_, *model_, name);
   RandomStream stream(options_.seed, "adapter/" + start);
   return bank_.create_lora(name, options_.adapter.lora, stream);
 }
@@ -61,6 +63,7 @@ model::ForwardOutput Learner::forward(const ForwardSpec& spec, const Batch& batc
   request.end_layer = spec.end_layer;
   request.resume = spec.resume;
   request.capture_linears = spec.capture_linears;
+  request.recompute = options_.recompute;
   const auto layers = static_cast<double>(model_->config().total_layers());
   const double end = spec.end_layer < 0 ? layers : static_cast<double>(spec.end_layer);
   const double part = (end - static_cast<double>(spec.first_layer)) / layers;
@@ -126,7 +129,7 @@ std::vector<Tokens> Learner::generate(const ForwardSpec& spec, const PromptBatch
   if (const auto it = answered_.find(key); it != answered_.end()) return it->second;
   at::NoGradGuard off;
   const model::ActiveAdapters adapters = bank_.resolve(spec);
-  model::GenerateOptions options;
+  model::GenerateOptions options = options_.generation;
   options.slots = options_.decode_slots;
   std::vector<Tokens> answers = model::generate(*model_, adapters, prompts.prompts, options);
   for (std::size_t i = 0; i < answers.size(); ++i)

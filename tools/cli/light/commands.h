@@ -8,6 +8,7 @@ namespace mneme::cli {
 Command config_command();
 Command data_command();
 Command metrics_command();
+Command model_command();
 Command plan_command();
 Command plugins_command();
 Command resume_command();
