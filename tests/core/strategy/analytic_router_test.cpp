@@ -180,7 +180,8 @@ TEST_CASE("a router that was loaded goes on as the one that was saved", "[router
 }
 
 TEST_CASE("the fit remembers old classes where gradient descent on the same features forgets them", "[router]") {
-  const auto data = classes(4, 60);
+  auto data = classes(4, 60);
+  for (at::Tensor& z : data) z += 1.5;  // prompts have much in common
   AnalyticRouter router = router_of({.lambda = 1});
   at::Tensor trained = at::zeros({kInputs, 4}, at::kDouble);
   for (std::size_t k = 0; k < data.size(); ++k) {
