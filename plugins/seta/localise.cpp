@@ -51,13 +51,11 @@ class ComponentScores {
     for (const std::int64_t linear : linears_of(bank, fresh))
       inputs_.push_back(learner.model().linears()[static_cast<std::size_t>(linear)].in);
     options_ = *bank.lora_options(fresh);
-    const std::int64_t own = options_.rank;
     for (std::size_t i = 0; i < new_.size(); ++i) {
       const at::Tensor known = table.rows(bank, table.pool(i), i, UnitTable::Of::kValues);
       old_.push_back(known.defined() ? known : new_[i].narrow(0, 0, 0));
-      options_.rank = std::max(options_.rank, own + old_.back().size(0));
+      options_.rank = std::max(options_.rank, new_[i].size(0) + old_.back().size(0));
     }
-    options_.alpha = static_cast<double>(options_.rank);  // a scale of one
   }
 
   std::vector<at::Tensor> measure(const std::vector<mneme::Batch>& batches) {
@@ -223,22 +221,24 @@ TaskUnits take_components(Learner& learner, const TaskView& task, const Localise
   AdapterBank& bank = learner.bank();
   const AdapterId adapter = learner.create_adapter("task" + std::to_string(task.task()));
   MNEME_CHECK(bank.lora_options(adapter) != nullptr, "components of a low-rank update need adapter.kind=lora");
-  const std::int64_t rank = bank.lora_options(adapter)->rank;
   auto units = to_units(bank, adapter, bank.values(adapter).detach().clone());
   std::vector<at::Tensor> scores, wanted;
+  std::vector<std::int64_t> ranks;
   const bool chooses = !table.tasks.empty() && options.share;
   if (chooses && !options.random) scores = ComponentScores(learner, table, adapter).measure(calibration(learner, task, options.batches));
   auto random = learner.random("support/" + std::to_string(task.task()));
   for (std::size_t i = 0; i < units.size(); ++i) {
     const at::Tensor known = table.pool(i).ids;
+    const std::int64_t rank = units[i].size(0);
+    ranks.push_back(rank);
     if (scores.size() <= i) scores.push_back(random_scores(random, known.numel() + rank));
     const at::Tensor best = largest(scores[i], rank);
     wanted.push_back(chooses ? known.index_select(0, best.masked_select(best < known.numel())) : known.narrow(0, 0, 0));
   }
-  TaskUnits made{adapter, Sharing(table, options).allowed(wanted, std::vector<std::int64_t>(units.size(), rank)), {}};
+  TaskUnits made{adapter, Sharing(table, options).allowed(wanted, ranks), {}};
   for (std::size_t i = 0; i < units.size(); ++i) {
     const at::Tensor known = table.pool(i).ids;
-    const std::int64_t shared = made.ids[i].numel(), next = known.numel() > 0 ? known.max().item<std::int64_t>() + 1 : 0;
+    const std::int64_t rank = ranks[i], shared = made.ids[i].numel(), next = known.numel() > 0 ? known.max().item<std::int64_t>() + 1 : 0;
     if (shared > 0) {
       const at::Tensor rows = largest(scores[i].narrow(0, known.numel(), rank), rank - shared);
       units[i] = at::cat({values_of(bank, table, i, made.ids[i]), units[i].index_select(0, rows)});
