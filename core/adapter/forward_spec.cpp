@@ -24,7 +24,8 @@ ForwardSpec with_adapter_each(const std::vector<AdapterId>& sequences) {
   adapters.erase(std::unique(adapters.begin(), adapters.end()), adapters.end());
   if (adapters.size() == 1) return adapters.front() == 0 ? ForwardSpec{} : with_adapters(adapters);
   std::erase(adapters, 0);
-  at::Tensor weights = at::zeros({static_cast<std::int64_t>(sequences.size()), static_cast<std::int64_t>(adapters.size())}, at::kFloat);
+  at::Tensor weights =
+      at::zeros({static_cast<std::int64_t>(sequences.size()), static_cast<std::int64_t>(adapters.size())}, at::kFloat);
   for (std::size_t b = 0; b < sequences.size(); ++b) {
     const auto at = std::find(adapters.begin(), adapters.end(), sequences[b]);
     if (at != adapters.end()) weights[static_cast<std::int64_t>(b)][at - adapters.begin()] = 1;

@@ -24,9 +24,10 @@ at::Tensor with_column(const at::Tensor& matrix) { return at::constant_pad_nd(ma
 
 void AnalyticRouterOptions::check() const {
   MNEME_CHECK(lambda >= 0, "the ridge coefficient is {}; it must not be negative", lambda);
-  MNEME_CHECK(!recursive || lambda > 0,
-              "the recursive form starts from the inverse of lambda·I and needs lambda > 0; found 0. Use the accumulated "
-              "form, or a small lambda");
+  MNEME_CHECK(
+      !recursive || lambda > 0,
+      "the recursive form starts from the inverse of lambda·I and needs lambda > 0; found 0. Use the accumulated "
+      "form, or a small lambda");
 }
 
 AnalyticRouter::AnalyticRouter(AnalyticRouterOptions options, RandomStream random)

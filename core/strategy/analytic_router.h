@@ -52,8 +52,8 @@ class AnalyticRouter {
   std::vector<std::int64_t> route(const at::Tensor& inputs);
 
   const std::vector<std::int64_t>& labels() const { return labels_; }  ///< in order of their first appearance
-  const at::Tensor& weights();                                        ///< W, float64 [E, K]
-  at::Tensor features(const at::Tensor& inputs);                      ///< float64 [N, E]
+  const at::Tensor& weights();                                         ///< W, float64 [E, K]
+  at::Tensor features(const at::Tensor& inputs);                       ///< float64 [N, E]
   /// XᵀX [E, E]; in the recursive form (XᵀX + lambda I)⁻¹.
   const SymmetricMatrix& system() const { return gram_; }
 
@@ -70,9 +70,9 @@ class AnalyticRouter {
   at::Tensor map_;  // P, float32 [d, E]: drawn anew after loading
   std::int64_t inputs_ = 0;
   std::vector<std::int64_t> labels_;
-  SymmetricMatrix gram_;     // XᵀX; recursive: (XᵀX + lambda I)⁻¹
-  at::Tensor targets_;       // XᵀY [E, K]; not recursive
-  at::Tensor weights_;       // undefined while they are to be solved for
+  SymmetricMatrix gram_;  // XᵀX; recursive: (XᵀX + lambda I)⁻¹
+  at::Tensor targets_;    // XᵀY [E, K]; not recursive
+  at::Tensor weights_;    // undefined while they are to be solved for
 };
 
 }  // namespace mneme

@@ -46,7 +46,8 @@ at::Tensor prompt_features(Learner& learner, const PromptBatch& prompts, std::in
     const auto step = static_cast<std::size_t>(std::max<std::int64_t>(1, learner.options().pass_batch));
     for (std::size_t i = 0; i < prompts.prompts.size(); i += step) {
       const auto first = prompts.prompts.begin() + static_cast<std::ptrdiff_t>(i);
-      const Batch batch = make_batch(PromptBatch{{first, first + static_cast<std::ptrdiff_t>(std::min(step, prompts.prompts.size() - i))}, {}});
+      const Batch batch = make_batch(
+          PromptBatch{{first, first + static_cast<std::ptrdiff_t>(std::min(step, prompts.prompts.size() - i))}, {}});
       const at::Tensor states = lower_states(learner, batch, layer);
       const auto& offsets = batch.packed.offsets;
       for (std::size_t s = 0; s + 1 < offsets.size(); ++s)

@@ -10,7 +10,8 @@ namespace mneme {
 
 void PrototypeRouter::learn(std::int64_t label, const at::Tensor& inputs) {
   MNEME_CHECK(std::find(labels_.begin(), labels_.end(), label) == labels_.end() && inputs.size(0) > 0,
-              "class {} is given {} rows; a prototype takes all rows of a new class, and at least one", label, inputs.size(0));
+              "class {} is given {} rows; a prototype takes all rows of a new class, and at least one", label,
+              inputs.size(0));
   const at::Tensor z = inputs.detach().to(at::kDouble);
   const at::Tensor mean = z.mean(0, /*keepdim=*/true);
   if (labels_.empty()) scatter_ = SymmetricMatrix(z.size(1), 0);

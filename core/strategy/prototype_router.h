@@ -19,7 +19,8 @@ class PrototypeRouter {
 
   /// Takes in all rows of a class that was not learnt before. \param inputs [N, d], N >= 1
   void learn(std::int64_t label, const at::Tensor& inputs);
-  /// Log-odds float64 [N, K] up to a constant per row, columns as in labels(). Throws Error if the covariance is singular.
+  /// Log-odds float64 [N, K] up to a constant per row, columns as in labels(). Throws Error if the covariance is
+  /// singular.
   at::Tensor scores(const at::Tensor& inputs);
 
   const std::vector<std::int64_t>& labels() const { return labels_; }

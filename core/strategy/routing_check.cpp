@@ -14,7 +14,8 @@ void RoutingCheck::report(Learner& learner,
   std::int64_t row = 0;
   for (const auto& [task, features] : held_out_) {
     for (const std::int64_t chosen : route(features))
-      if (const auto at = held_out_.find(chosen); at != held_out_.end()) ++cells[row][std::distance(held_out_.begin(), at)];
+      if (const auto at = held_out_.find(chosen); at != held_out_.end())
+        ++cells[row][std::distance(held_out_.begin(), at)];
     ++row;
   }
   learner.report_array("router/confusion/" + std::to_string(tasks), counts);

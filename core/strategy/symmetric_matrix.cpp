@@ -79,10 +79,11 @@ CholeskyFactor::CholeskyFactor(const SymmetricMatrix& a, double shift) {
         at::linalg_cholesky_ex(diagonal - left_of_diagonal(row).mm(left_of_diagonal(row).t()));
     const double pivot = failed.item<int>() != 0 ? 0 : factor.diagonal().square().min().item<double>();
     if (!(pivot > least))
-      throw Error(fmt::format("a matrix of {} rows is not positive definite: with {} added to its diagonal, a pivot is {} "
-                              "where more than {:.2g} is needed; add more to the diagonal or give it more, and more "
-                              "different, rows",
-                              a.size_, shift, pivot == 0 ? "not positive" : fmt::format("{:.2g}", pivot), least));
+      throw Error(
+          fmt::format("a matrix of {} rows is not positive definite: with {} added to its diagonal, a pivot is {} "
+                      "where more than {:.2g} is needed; add more to the diagonal or give it more, and more "
+                      "different, rows",
+                      a.size_, shift, pivot == 0 ? "not positive" : fmt::format("{:.2g}", pivot), least));
     diagonal.copy_(factor);
     rows_.push_back(std::move(row));
   }

@@ -10,8 +10,8 @@
 namespace mneme {
 
 /// Tensors that are costly to compute, by the name of all that they follow from: in memory, and as safetensors files
-/// `directory`/features/<2 hex digits>/<SHA-256 of the key>.safetensors for other runs. A file that is missing, broken or
-/// cannot be written costs time, nothing else.
+/// `directory`/features/<2 hex digits>/<SHA-256 of the key>.safetensors for other runs. A file that is missing, broken
+/// or cannot be written costs time, nothing else.
 class TensorCache {
  public:
   /// \param directory empty: memory alone

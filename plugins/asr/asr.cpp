@@ -1,15 +1,14 @@
-/// \file ASR: an adapter per task on the upper layers, chosen for each prompt by a router that is fitted in closed form.
-/// Source: Tong et al. 2025, "Analytic subspace routing" (Any-SSR); METHODS A3. The lower layers are frozen and free of
-/// adapters. z = mean over the prompt's tokens of the normalised hidden states that leave them; a ridge regression from
-/// phi(z) to the task, accumulated over the tasks, equals the joint fit; k* = argmax chooses the adapter of the layers
-/// above. An adapter is trained on its task alone, from the pretrained model.
-/// What it promises: with the right choices old tasks are answered exactly as when they were learnt. The router equals
-/// joint training; a task that resembles an old one can still take prompts from it, which router/confusion shows.
-/// Deviations: the released code's router is a linear map in fp32 with one row at a time, an inverse, an unmasked mean over padding
-/// and a hidden first block of two tasks; here the sums are float64 and any order gives the same. Hidden states are
-/// normalised without the final norm's gain, which was learnt for other layers. Layers default to an eighth of the model
-/// (4 of 32, as published). Given a prompt's task (an oracle, as in tests), that task's adapter answers. Of an
-/// encoder-decoder the lower encoder layers are shared.
+/// \file ASR: an adapter per task on the upper layers, chosen for each prompt by a router fitted in closed form.
+/// Source: Tong et al. 2025, "Analytic subspace routing" (Any-SSR); METHODS A3:
+///   z = mean over the prompt's tokens of the normalised hidden states that leave the lower layers, which are frozen;
+///   W = (sum XᵀX + lambda I)⁻¹ sum XᵀY, X = phi(z) of all tasks' prompts so far, Y their tasks: the joint ridge fit;
+///   k* = argmax phi(z) W chooses the adapter of the layers above, trained on task k* alone from the pretrained model.
+/// With the right choices old tasks are answered exactly as when they were learnt. What is not promised is that choices
+/// stay: a task that resembles an old one can take prompts from it, as in joint training; see router/confusion.
+/// Deviations: sums are float64 and equal in any order (the released code recurses in fp32 from an inverse, row by row);
+/// hidden states of real tokens alone are pooled, and normalised without the final norm's gain, which belongs to other
+/// layers; an eighth of the layers is shared (4 of 32, as published), of an encoder-decoder those of the encoder.
+/// Given a prompt's task (an oracle, as in tests), that task's adapter answers.
 #include "core/plugin.h"
 
 namespace {

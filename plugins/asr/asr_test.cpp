@@ -130,7 +130,8 @@ TEST_CASE("asr refuses what it cannot work with", "[asr]") {
   CHECK_THROWS_WITH(ToyRun(make_strategy("asr"), full), Catch::Contains("adapter.kind is 'full'"));
   CHECK_THROWS_WITH(ToyRun(make_strategy("asr", {{"shared_layers", std::int64_t{2}}}), toy(1)),
                     Catch::Contains("shares 2 lower layers of a model of 2"));
-  CHECK_THROWS_WITH(make_strategy("asr", {{"lambda", 0.0}, {"solver", std::string("recursive")}}), Catch::Contains("lambda > 0"));
+  CHECK_THROWS_WITH(make_strategy("asr", {{"lambda", 0.0}, {"solver", std::string("recursive")}}),
+                    Catch::Contains("lambda > 0"));
   auto singular = kShared;
   singular["lambda"] = 0.0;
   ToyOptions one_sample = toy(1);

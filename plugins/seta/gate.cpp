@@ -67,6 +67,8 @@ class TrainedGate final : public Gate {
     trained.push_back(slot_weights_);
   }
 
+  bool trains() const override { return true; }
+
   mneme::Terms loss(Learner& learner, const at::Tensor& features, const mneme::StepBatch& step) override {
     const mneme::Batch& batch = step.current();
     const at::Tensor table = weights(learner), scores = apply(table, features);
@@ -88,12 +90,15 @@ class TrainedGate final : public Gate {
     at::Tensor error = at::softmax(apply(table, features), 1);
     error.select(1, slots - 1).sub_(1);
     const at::Tensor squares = error.square() * (features.square().sum(1, /*keepdim=*/true) + 1);
-    fisher_ = at::constant_pad_nd(fisher_.defined() ? fisher_ : at::zeros({0}, at::kFloat), {0, slots - fisher_size()}) +
-              squares.mean(0);
+    fisher_ =
+        at::constant_pad_nd(fisher_.defined() ? fisher_ : at::zeros({0}, at::kFloat), {0, slots - fisher_size()}) +
+        squares.mean(0);
     consolidated_ = table.clone();
   }
 
-  at::Tensor logits(Learner&, const at::Tensor& features) override { return apply(consolidated_, features).to(at::kDouble); }
+  at::Tensor logits(Learner&, const at::Tensor& features) override {
+    return apply(consolidated_, features).to(at::kDouble);
+  }
 
   void visit_state(mneme::StateVisitor& visitor) override {
     visitor.integer("weights", slot_weights_);

@@ -22,10 +22,14 @@ class Gate {
  public:
   virtual ~Gate();
 
-  /// Opens a slot for a task that is about to be learnt. \param trained receives adapters to be trained beside the task's
+  /// Opens a slot for a task that is about to be learnt. \param trained receives adapters to be trained beside the
+  /// task's
   virtual void open(mneme::Learner& /*learner*/, std::int64_t /*task*/, std::vector<mneme::AdapterId>& /*trained*/) {}
+  /// Whether loss() has terms.
+  virtual bool trains() const { return false; }
   /// Loss terms of a gate that is trained with the task. \param features [B, d] of the micro-batch's prompts
-  virtual mneme::Terms loss(mneme::Learner& /*learner*/, const at::Tensor& /*features*/, const mneme::StepBatch& /*step*/) {
+  virtual mneme::Terms loss(mneme::Learner& /*learner*/, const at::Tensor& /*features*/,
+                            const mneme::StepBatch& /*step*/) {
     return {};
   }
   /// After the task's training. \param features [N, d] of all its prompts

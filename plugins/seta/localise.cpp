@@ -40,8 +40,8 @@ at::Tensor random_scores(mneme::RandomStream& random, std::int64_t count) {
 }
 
 /// Scores of rank-one components at the pretrained weights, for each linear: of the pool's units, then of the rows of a
-/// new adapter. A component that enters as c · b aᵀ has d loss / dc = ⟨dW, b aᵀ⟩: an old unit scores what a little of it
-/// takes off the loss, -bᵀ dW a / (|a| |b|), a new row the most that any b could, |dW a| / |a|. (The product of mean
+/// new adapter. A component that enters as c · b aᵀ has d loss / dc = ⟨dW, b aᵀ⟩: an old unit scores what a little of
+/// it takes off the loss, -bᵀ dW a / (|a| |b|), a new row the most that any b could, |dW a| / |a|. (The product of mean
 /// sensitivities |A gA| |B gB| is zero for every new row, whose B is zero.)
 class ComponentScores {
  public:
@@ -171,9 +171,11 @@ class Sharing {
     std::int64_t shared = (experts_.sum(1) > 1).sum().item<std::int64_t>();
     std::vector<std::vector<at::Tensor>> kept(wanted.size(), {at::empty({0}, at::kLong)});
     for (const std::size_t e : order) {
-      // A task that takes the whole of a shared expert joins its members; any other overlap makes one shared expert more.
+      // A task that takes the whole of a shared expert joins its members; any other overlap makes one shared expert
+      // more.
       const auto index = static_cast<std::int64_t>(e);
-      const bool joins = experts_[index].sum().item<std::int64_t>() > 1 && overlaps[e].units == units_[index].item<std::int64_t>();
+      const bool joins =
+          experts_[index].sum().item<std::int64_t>() > 1 && overlaps[e].units == units_[index].item<std::int64_t>();
       if (overlaps[e].units == 0 || (!joins && ++shared > options_.most_experts)) break;
       for (const auto& [linear, ids] : overlaps[e].parts) kept[linear].push_back(ids);
     }
@@ -200,7 +202,8 @@ class Sharing {
       const double least = options_.least_overlap;
       if (ids.numel() == 0 || static_cast<double>(ids.numel()) < least * static_cast<double>(size)) continue;
       // Nearly the whole expert is the whole expert; components are limited by the rank.
-      if (options_.elements && static_cast<double>(ids.numel()) >= (1 - least) * static_cast<double>(all.numel())) ids = all;
+      if (options_.elements && static_cast<double>(ids.numel()) >= (1 - least) * static_cast<double>(all.numel()))
+        ids = all;
       overlaps[e].units += ids.numel();
       overlaps[e].parts.emplace_back(linear, ids);
     }
@@ -217,7 +220,8 @@ at::Tensor values_of(const AdapterBank& bank, const UnitTable& table, std::size_
   return table.rows(bank, pool, linear, UnitTable::Of::kValues).index_select(0, match(ids, pool.ids).second);
 }
 
-TaskUnits take_components(Learner& learner, const TaskView& task, const LocaliseOptions& options, const UnitTable& table) {
+TaskUnits take_components(Learner& learner, const TaskView& task, const LocaliseOptions& options,
+                          const UnitTable& table) {
   AdapterBank& bank = learner.bank();
   const AdapterId adapter = learner.create_adapter("task" + std::to_string(task.task()));
   MNEME_CHECK(bank.lora_options(adapter) != nullptr, "components of a low-rank update need adapter.kind=lora");
@@ -225,7 +229,8 @@ TaskUnits take_components(Learner& learner, const TaskView& task, const Localise
   std::vector<at::Tensor> scores, wanted;
   std::vector<std::int64_t> ranks;
   const bool chooses = !table.tasks.empty() && options.share;
-  if (chooses && !options.random) scores = ComponentScores(learner, table, adapter).measure(calibration(learner, task, options.batches));
+  if (chooses && !options.random)
+    scores = ComponentScores(learner, table, adapter).measure(calibration(learner, task, options.batches));
   auto random = learner.random("support/" + std::to_string(task.task()));
   for (std::size_t i = 0; i < units.size(); ++i) {
     const at::Tensor known = table.pool(i).ids;
@@ -238,7 +243,8 @@ TaskUnits take_components(Learner& learner, const TaskView& task, const Localise
   TaskUnits made{adapter, Sharing(table, options).allowed(wanted, ranks), {}};
   for (std::size_t i = 0; i < units.size(); ++i) {
     const at::Tensor known = table.pool(i).ids;
-    const std::int64_t rank = ranks[i], shared = made.ids[i].numel(), next = known.numel() > 0 ? known.max().item<std::int64_t>() + 1 : 0;
+    const std::int64_t rank = ranks[i], shared = made.ids[i].numel(),
+                       next = known.numel() > 0 ? known.max().item<std::int64_t>() + 1 : 0;
     if (shared > 0) {
       const at::Tensor rows = largest(scores[i].narrow(0, known.numel(), rank), rank - shared);
       units[i] = at::cat({values_of(bank, table, i, made.ids[i]), units[i].index_select(0, rows)});
@@ -249,7 +255,8 @@ TaskUnits take_components(Learner& learner, const TaskView& task, const Localise
   return made;
 }
 
-TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOptions& options, const UnitTable& table) {
+TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOptions& options,
+                        const UnitTable& table) {
   AdapterBank& bank = learner.bank();
   const AdapterId pattern = learner.create_adapter("pattern");  // has the linears that the config asks for
   const auto linears = linears_of(bank, pattern);
@@ -285,8 +292,8 @@ TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOp
 }  // namespace
 
 AdapterId localise(Learner& learner, const TaskView& task, const LocaliseOptions& options, UnitTable& table) {
-  TaskUnits made = options.elements ? take_elements(learner, task, options, table)
-                                    : take_components(learner, task, options, table);
+  TaskUnits made =
+      options.elements ? take_elements(learner, task, options, table) : take_components(learner, task, options, table);
   const AdapterId adapter = made.adapter;
   table.tasks[task.task()] = std::move(made);
   return adapter;

@@ -10,12 +10,12 @@
 namespace seta {
 
 struct LocaliseOptions {
-  bool elements = false;      ///< single elements of the weights instead of rank-one components
-  double density = 0.01;      ///< elements: part of each weight that a task takes
-  std::int64_t batches = 64;  ///< training batches that the sensitivity is measured on
-  bool random = false;        ///< units by chance instead of by sensitivity: the control
-  bool share = true;          ///< whether units of earlier tasks may be taken
-  double least_overlap = 0.01;   ///< below this part of the task's units of a linear, an expert's overlap is not shared
+  bool elements = false;        ///< single elements of the weights instead of rank-one components
+  double density = 0.01;        ///< elements: part of each weight that a task takes
+  std::int64_t batches = 64;    ///< training batches that the sensitivity is measured on
+  bool random = false;          ///< units by chance instead of by sensitivity: the control
+  bool share = true;            ///< whether units of earlier tasks may be taken
+  double least_overlap = 0.01;  ///< below this part of the task's units of a linear, an expert's overlap is not shared
   std::int64_t most_experts = 32;  ///< shared experts at most; what would make more is not shared
 };
 

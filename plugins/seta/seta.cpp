@@ -5,15 +5,15 @@
 /// "SETA (our reconstruction)". Per task:
 ///   localise: the units (rank-one components, or elements of weights) to which the task's loss is most sensitive;
 ///   split on share: a unit that earlier tasks hold becomes shared, others are new and unique;
-///   train CE + lambda/2 · sum over shared units of (|T_e| - 1) · Om_j (v_j - v*_j)², v* as the task found them, T_e the
-///   tasks that hold the unit, Om the accumulated Fisher, scaled to mean 1 per expert and at least 1e-3;
-///   consolidate: Om <- decay · Om + F_task. At test the gate's distribution pi over tasks gives expert e the coefficient
-///   c_e = sum of pi_t over its tasks.
+///   train CE + lambda/2 · sum over shared units of (|T_e| - 1) · Om_j (v_j - v*_j)², v* as the task found them, T_e
+///   the tasks that hold the unit, Om the accumulated Fisher, scaled to mean 1 per expert and at least 1e-3;
+///   consolidate: Om <- decay · Om + F_task. At test the gate's distribution pi over tasks gives expert e the
+///   coefficient c_e = sum of pi_t over its tasks.
 /// Deviations: each task's adapter holds copies of its shared units, which follow the trained one at each task's end;
 /// then sum_t pi_t · adapter_t is sum_e c_e · expert_e, and a split touches no value. What an overlap would need beyond
 /// `most_experts` is not shared (merging unlike experts would change old tasks). Components are scored by the loss that
-/// they take away (see localise.cpp), at the pretrained weights. The trained gate learns with the task, on its prompts alone. Given a
-/// prompt's task (an oracle, as in tests), that task's experts answer.
+/// they take away (see localise.cpp), at the pretrained weights. The trained gate learns with the task, on its prompts
+/// alone. Given a prompt's task (an oracle, as in tests), that task's experts answer.
 #include "gate.h"
 #include "localise.h"
 #include "units.h"
@@ -24,26 +24,28 @@ class Seta final : public mneme::Strategy {
  public:
   static mneme::ParamSpecs parameters() {
     using enum mneme::ParamType;
-    return {{"backend", kChoice, "components", "components|elements",
-             "units of sharing: rank-one components of low-rank adapters, or single elements of the weights"},
-            {"density", kReal, "0.01", "(0, 1]", "elements: part of each adapted weight that a task takes"},
-            {"share", kBool, "true", "", "whether a task may take units of earlier tasks"},
-            {"support", kChoice, "sensitivity", "sensitivity|random", "how units are chosen; random is the control"},
-            {"calibration_batches", kInt, "64", ">= 1", "batches that the sensitivity is measured on"},
-            {"least_overlap", kReal, "0.01", "[0, 1]", "part of a task's units below which an overlap is not shared"},
-            {"most_experts", kInt, "32", ">= 0", "shared experts at most"},
-            {"anchor", kChoice, "elastic", "elastic|freeze", "shared units are pulled to where they were, or not trained"},
-            {"lambda", kReal, "100", ">= 0", "strength of the elastic anchor per further task that holds a unit"},
-            {"decay", kReal, "1", "[0, 1]", "factor on the accumulated importance at each task's end"},
-            {"fisher_samples", kInt, "512", ">= 0", "samples that a task's importance is estimated from; 0: all"},
-            {"gate", kChoice, "analytic", "analytic|prototype|trained|uniform",
-             "ridge regression, class means with a shared covariance, a trained layer, or none (a control)"},
-            {"mode", kChoice, "hard", "hard|soft", "experts of the likeliest task, or mixed by the gate's distribution"},
-            {"temperature", kReal, "0.1", "> 0", "soft: of the softmax over the gate's scores"},
-            {"gate_layer", kInt, "null", ">= 0", "layer whose input the gate pools; null: above an eighth of the layers", true},
-            {"gate_lambda", kReal, "100", ">= 0", "ridge coefficient of the analytic gate and of the shared covariance"},
-            {"gate_weight", kReal, "0.1", ">= 0", "weight of the trained gate's cross-entropy"},
-            {"route_weight", kReal, "1", ">= 0", "weight of the trained gate's routing-aware term"}};
+    return {
+        {"backend", kChoice, "components", "components|elements",
+         "units of sharing: rank-one components of low-rank adapters, or single elements of the weights"},
+        {"density", kReal, "0.01", "(0, 1]", "elements: part of each adapted weight that a task takes"},
+        {"share", kBool, "true", "", "whether a task may take units of earlier tasks"},
+        {"support", kChoice, "sensitivity", "sensitivity|random", "how units are chosen; random is the control"},
+        {"calibration_batches", kInt, "64", ">= 1", "batches that the sensitivity is measured on"},
+        {"least_overlap", kReal, "0.01", "[0, 1]", "part of a task's units below which an overlap is not shared"},
+        {"most_experts", kInt, "32", ">= 0", "shared experts at most"},
+        {"anchor", kChoice, "elastic", "elastic|freeze", "shared units are pulled to where they were, or not trained"},
+        {"lambda", kReal, "100", ">= 0", "strength of the elastic anchor per further task that holds a unit"},
+        {"decay", kReal, "1", "[0, 1]", "factor on the accumulated importance at each task's end"},
+        {"fisher_samples", kInt, "512", ">= 0", "samples that a task's importance is estimated from; 0: all"},
+        {"gate", kChoice, "analytic", "analytic|prototype|trained|uniform",
+         "ridge regression, class means with a shared covariance, a trained layer, or none (a control)"},
+        {"mode", kChoice, "hard", "hard|soft", "experts of the likeliest task, or mixed by the gate's distribution"},
+        {"temperature", kReal, "0.1", "> 0", "soft: of the softmax over the gate's scores"},
+        {"gate_layer", kInt, "null", ">= 0", "layer whose input the gate pools; null: above an eighth of the layers",
+         true},
+        {"gate_lambda", kReal, "100", ">= 0", "ridge coefficient of the analytic gate and of the shared covariance"},
+        {"gate_weight", kReal, "0.1", ">= 0", "weight of the trained gate's cross-entropy"},
+        {"route_weight", kReal, "1", ">= 0", "weight of the trained gate's routing-aware term"}};
   }
   explicit Seta(const mneme::Params& p)
       : freeze_(p.choice("anchor") == "freeze"),
@@ -52,7 +54,8 @@ class Seta final : public mneme::Strategy {
         fisher_samples_(p.integer("fisher_samples")),
         hard_(p.choice("mode") == "hard"),
         temperature_(p.real("temperature")),
-        gate_(seta::make_gate({p.choice("gate"), p.real("gate_lambda"), p.real("gate_weight"), p.real("route_weight")})) {
+        gate_(
+            seta::make_gate({p.choice("gate"), p.real("gate_lambda"), p.real("gate_weight"), p.real("route_weight")})) {
     localise_ = {.elements = p.choice("backend") == "elements",
                  .density = p.real("density"),
                  .batches = p.integer("calibration_batches"),
@@ -64,9 +67,10 @@ class Seta final : public mneme::Strategy {
   }
 
   void attach(mneme::Learner& learner) override {
-    MNEME_CHECK(learner.options().adapter.kind == "lora",
-                "seta keeps the model frozen; adapter.kind is '{}', set lora (its targets say which weights have experts)",
-                learner.options().adapter.kind);
+    MNEME_CHECK(
+        learner.options().adapter.kind == "lora",
+        "seta keeps the model frozen; adapter.kind is '{}', set lora (its targets say which weights have experts)",
+        learner.options().adapter.kind);
     if (!gate_layer_) gate_layer_ = mneme::default_shared_layers(learner.model());
     MNEME_CHECK(*gate_layer_ <= learner.model().config().num_hidden_layers, "gate_layer {} of a model of {} layers",
                 *gate_layer_, learner.model().config().num_hidden_layers);
@@ -92,6 +96,7 @@ class Seta final : public mneme::Strategy {
       const at::Tensor distance = learner.parameters().narrow(0, 0, anchor_.numel()) - anchor_;
       terms.push_back(learner.regulariser("anchor", 0.5 * (stiffness_ * distance.square()).sum(), lambda_, step));
     }
+    if (!gate_->trains()) return terms;
     std::vector<std::int64_t> rows;
     for (const mneme::SamplePtr& sample : step.current().samples) rows.push_back(rows_.at(sample.get()));
     for (mneme::Term& term : gate_->loss(learner, features_.index_select(0, at::tensor(rows, at::kLong)), step))
@@ -100,8 +105,7 @@ class Seta final : public mneme::Strategy {
   }
 
   void before_step(mneme::Learner&, at::Tensor& gradient) override {
-    if (freeze_ && stiffness_.defined())
-      gradient.narrow(0, 0, stiffness_.numel()).masked_fill_(stiffness_ > 0, 0);
+    if (freeze_ && stiffness_.defined()) gradient.narrow(0, 0, stiffness_.numel()).masked_fill_(stiffness_ > 0, 0);
   }
 
   void after_task(mneme::Learner& learner, const mneme::TaskView& task) override {
@@ -133,7 +137,8 @@ class Seta final : public mneme::Strategy {
       return mneme::with_adapter_each(adapters);
     }
     for (const auto& [task, units] : table_.tasks) adapters.push_back(units.adapter);
-    return mneme::with_mixture(adapters, at::softmax(gate_->logits(learner, features) / temperature_, 1).to(at::kFloat));
+    return mneme::with_mixture(adapters,
+                               at::softmax(gate_->logits(learner, features) / temperature_, 1).to(at::kFloat));
   }
 
   void visit_state(mneme::StateVisitor& visitor) override {
@@ -152,11 +157,13 @@ class Seta final : public mneme::Strategy {
     std::vector<std::int64_t> tasks, chosen;
     for (const auto& [task, units] : table_.tasks) tasks.push_back(task);
     const at::Tensor best = gate_->logits(learner, features).argmax(1);
-    for (std::int64_t i = 0; i < best.numel(); ++i) chosen.push_back(tasks[static_cast<std::size_t>(best[i].item<std::int64_t>())]);
+    for (std::int64_t i = 0; i < best.numel(); ++i)
+      chosen.push_back(tasks[static_cast<std::size_t>(best[i].item<std::int64_t>())]);
     return chosen;
   }
 
-  /// (|T_e| - 1) · Om for each parameter of the task's shared units, 0 for its unique ones; undefined if none is shared.
+  /// (|T_e| - 1) · Om for each parameter of the task's shared units, 0 for its unique ones; undefined if none is
+  /// shared.
   void set_stiffness(mneme::Learner& learner, mneme::AdapterId adapter) {
     constexpr double kFloor = 1e-3;
     stiffness_ = at::Tensor();
@@ -167,19 +174,23 @@ class Seta final : public mneme::Strategy {
     const std::int64_t experts = owners.expert.max().item<std::int64_t>() + 1;
     at::Tensor sums = at::zeros({experts}, at::kFloat), counts = at::zeros({experts}, at::kFloat);
     std::int64_t start = 0;
-    const auto of_linear = [&](const at::Tensor& values, std::size_t i) { return values.narrow(0, start, units.ids[i].numel()); };
+    const auto of_linear = [&](const at::Tensor& values, std::size_t i) {
+      return values.narrow(0, start, units.ids[i].numel());
+    };
     for (std::size_t i = 0; i < units.ids.size(); start += units.ids[i++].numel()) {
       const seta::Pool pool = table_.pool(i);
       const at::Tensor known = table_.rows(learner.bank(), pool, i, seta::UnitTable::Of::kImportance);
       importance.push_back(known.index_select(0, seta::match(units.ids[i], pool.ids).second));
       sums.index_add_(0, of_linear(owners.expert, i), importance.back().sum(1));
-      counts.index_add_(0, of_linear(owners.expert, i), at::full({units.ids[i].numel()}, static_cast<float>(importance.back().size(1))));
+      counts.index_add_(0, of_linear(owners.expert, i),
+                        at::full({units.ids[i].numel()}, static_cast<float>(importance.back().size(1))));
     }
     const at::Tensor scale = (sums / counts).clamp_min(1e-30).reciprocal();
     start = 0;
     for (std::size_t i = 0; i < units.ids.size(); start += units.ids[i++].numel()) {
       const at::Tensor others = (of_linear(owners.tasks, i) - 1).to(at::kFloat).unsqueeze(1);
-      importance[i] = others * (importance[i] * scale.index_select(0, of_linear(owners.expert, i)).unsqueeze(1)).clamp_min(kFloor);
+      importance[i] =
+          others * (importance[i] * scale.index_select(0, of_linear(owners.expert, i)).unsqueeze(1)).clamp_min(kFloor);
     }
     stiffness_ = seta::from_units(learner.bank(), adapter, importance);
   }
@@ -210,15 +221,16 @@ class Seta final : public mneme::Strategy {
 
   // Of the task being learnt.
   std::int64_t task_ = 0;
-  at::Tensor anchor_, stiffness_;                       // [n] of its adapter
-  at::Tensor features_;                                 // [N, d] of its prompts
+  at::Tensor anchor_, stiffness_;                      // [n] of its adapter
+  at::Tensor features_;                                // [N, d] of its prompts
   std::map<const mneme::Sample*, std::int64_t> rows_;  // of its samples in features_
 };
 
 }  // namespace
 
-MNEME_STRATEGY_PLUGIN(Seta, {.name = "seta",
-                             .version = "1.0",
-                             .citation = "arXiv 2601.17616, 2606.07500 (our reconstruction)",
-                             .summary = "Unique and shared sparse experts with elastic anchors and a gate (reconstruction)",
-                             .capabilities = mneme::kGrowsWithTasks | mneme::kStoresModelCopy});
+MNEME_STRATEGY_PLUGIN(Seta,
+                      {.name = "seta",
+                       .version = "1.0",
+                       .citation = "arXiv 2601.17616, 2606.07500 (our reconstruction)",
+                       .summary = "Unique and shared sparse experts with elastic anchors and a gate (reconstruction)",
+                       .capabilities = mneme::kGrowsWithTasks | mneme::kStoresModelCopy});

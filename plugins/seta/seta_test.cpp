@@ -25,7 +25,9 @@ Changes with(const std::string& backend, Changes more = {}) {
   return more;
 }
 
-AdapterId adapter_of(ToyRun& run, std::int64_t task) { return run.learner().bank().find("task" + std::to_string(task)); }
+AdapterId adapter_of(ToyRun& run, std::int64_t task) {
+  return run.learner().bank().find("task" + std::to_string(task));
+}
 
 at::Tensor logits(ToyRun& run, std::int64_t task) {
   ForwardSpec spec = with_adapters({adapter_of(run, task)});
@@ -73,7 +75,9 @@ at::Tensor units_of(ToyRun& run, std::int64_t task, std::int64_t linear) {
   for (const ParameterView& view : bank.views(id)) {
     if (!parts.contains(view.linear)) order.push_back(view.linear);
     const at::Tensor part = view.of(bank.values(id).detach());
-    parts[view.linear].push_back(view.role == ParameterRole::kLoraB ? part.t() : part.dim() == 1 ? part.unsqueeze(1) : part);
+    parts[view.linear].push_back(view.role == ParameterRole::kLoraB ? part.t()
+                                 : part.dim() == 1                  ? part.unsqueeze(1)
+                                                                    : part);
   }
   return at::cat(parts.at(order.at(static_cast<std::size_t>(linear))), 1).clone();
 }
@@ -171,7 +175,8 @@ TEST_CASE("without sharing, or with frozen shared units, an oracle never forgets
 
 TEST_CASE("the anchor is lambda/2 sum (|T|-1) Om (v - v*)^2 with Om of mean 1 per expert", "[seta]") {
   const double lambda = 3;
-  ToyRun run(make_strategy("seta", with("elements", {{"lambda", lambda}, {"fisher_samples", std::int64_t{0}}})), toy(2));
+  ToyRun run(make_strategy("seta", with("elements", {{"lambda", lambda}, {"fisher_samples", std::int64_t{0}}})),
+             toy(2));
   run.train_stage(1);
   // By hand from the Fisher service and the ids alone.
   const at::Tensor fisher = run.learner().fisher_diagonal(with_adapters({adapter_of(run, 1)}), run.view(1).train, 0);
@@ -309,12 +314,15 @@ TEST_CASE("every gate routes, and the uniform one is a control", "[seta]") {
 }
 
 TEST_CASE("the trained gate's new slot is closed until it is trained", "[seta]") {
-  ToyRun run(make_strategy("seta", with("components", {{"gate", std::string("trained")}, {"mode", std::string("soft")}})), toy(2));
+  ToyRun run(
+      make_strategy("seta", with("components", {{"gate", std::string("trained")}, {"mode", std::string("soft")}})),
+      toy(2));
   run.train_stage(1);
   const PromptBatch prompts = prompts_of(toy_samples(1, 3));
   const auto before = run.strategy().route(run.learner(), prompts);
-  run.strategy().before_task(run.learner(), run.view(2));
-  const StepBatch step = split_step({{"current", run.view(2).train}}, 1).front();
+  const TaskView second = run.view(2);
+  run.strategy().before_task(run.learner(), second);
+  const StepBatch step = split_step({{"current", second.train}}, 1).front();
   const Terms terms = run.strategy().loss(run.learner(), step);
   const auto value = [&terms](const std::string& name) {
     for (const Term& term : terms)
@@ -335,7 +343,8 @@ TEST_CASE("the cap on shared experts holds", "[seta]") {
       std::int64_t shared = 0;
       for (std::int64_t e = 0; e < array.shape[0]; ++e) {
         double tasks = 0;
-        for (std::int64_t t = 0; t < array.shape[1]; ++t) tasks += array.values[static_cast<std::size_t>(e * array.shape[1] + t)];
+        for (std::int64_t t = 0; t < array.shape[1]; ++t)
+          tasks += array.values[static_cast<std::size_t>(e * array.shape[1] + t)];
         shared += tasks > 1;
       }
       CHECK(shared <= 2);

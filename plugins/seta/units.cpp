@@ -61,7 +61,8 @@ at::Tensor from_units(const AdapterBank& bank, AdapterId adapter, const std::vec
 
 std::vector<std::int64_t> linears_of(const AdapterBank& bank, AdapterId adapter) {
   std::vector<std::int64_t> linears;
-  for_linears(bank.views(adapter), [&](std::size_t, std::int64_t linear, const LinearViews&) { linears.push_back(linear); });
+  for_linears(bank.views(adapter),
+              [&](std::size_t, std::int64_t linear, const LinearViews&) { linears.push_back(linear); });
   return linears;
 }
 
@@ -94,8 +95,9 @@ at::Tensor UnitTable::rows(const AdapterBank& bank, const Pool& pool, std::size_
   at::Tensor result;  // undefined where no task holds a unit
   for (const auto& [task, units] : tasks) {
     if (of == Of::kImportance && units.importance.empty()) continue;
-    const at::Tensor own = of == Of::kImportance ? units.importance[linear]
-                                                 : to_units(bank, units.adapter, bank.values(units.adapter).detach())[linear];
+    const at::Tensor own = of == Of::kImportance
+                               ? units.importance[linear]
+                               : to_units(bank, units.adapter, bank.values(units.adapter).detach())[linear];
     if (!result.defined()) result = at::zeros({pool.ids.numel(), own.size(1)}, at::kFloat);
     const Matches pairs = match(pool.ids, units.ids[linear]);
     result.index_copy_(0, pairs.first, own.index_select(0, pairs.second));

@@ -12,8 +12,8 @@ namespace seta {
 /// update (a row of A with its column of B), or a single element of a weight.
 struct TaskUnits {
   mneme::AdapterId adapter = 0;
-  /// Per linear, in the order of the adapter's views: int64 [units], distinct; of an element its position in the weight,
-  /// of a component a number of its own.
+  /// Per linear, in the order of the adapter's views: int64 [units], distinct; of an element its position in the
+  /// weight, of a component a number of its own.
   std::vector<at::Tensor> ids;
   /// Per linear: float [units, width], accumulated Fisher of each parameter; empty while the task is being learnt.
   std::vector<at::Tensor> importance;

@@ -192,7 +192,9 @@ TEST_CASE("the fit remembers old classes where gradient descent on the same feat
       trained -= 0.5 * data[k].t().mm(error) / static_cast<double>(data[k].size(0));
     }
   }
-  const auto accuracy = [](const at::Tensor& chosen, std::int64_t k) { return (chosen == k).to(at::kDouble).mean().item<double>(); };
+  const auto accuracy = [](const at::Tensor& chosen, std::int64_t k) {
+    return (chosen == k).to(at::kDouble).mean().item<double>();
+  };
   CHECK(accuracy(router.scores(data[0]).argmax(1), 0) > 0.95);
   CHECK(accuracy(data[0].mm(trained).argmax(1), 0) < 0.5);
 }
@@ -206,7 +208,8 @@ TEST_CASE("a symmetric matrix of several blocks equals its dense form", "[router
   const at::Tensor dense = x.t().mm(x) + 2 * at::eye(kSize, at::kDouble);
   CHECK(relative_error(a.dense(), dense) < 1e-13);
   CHECK(relative_error(a.product(x), x.mm(dense)) < 1e-13);
-  CHECK(relative_error(CholeskyFactor(a, 1).solve(b), at::linalg_solve(dense + at::eye(kSize, at::kDouble), b)) < 1e-10);
+  CHECK(relative_error(CholeskyFactor(a, 1).solve(b), at::linalg_solve(dense + at::eye(kSize, at::kDouble), b)) <
+        1e-10);
   StateSizer sizer;
   sizer.object("matrix", a);
   CHECK(sizer.bytes() < kSize * kSize * 8 * 3 / 4);
