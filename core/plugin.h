@@ -41,6 +41,10 @@
 #include <ATen/core/grad_mode.h>
 
 #include "core/base/error.h"
+#include "core/strategy/analytic_router.h"
 #include "core/strategy/descriptor.h"
+#include "core/strategy/prompt_features.h"
+#include "core/strategy/prototype_router.h"
 #include "core/strategy/replay_buffer.h"
+#include "core/strategy/routing_check.h"
 #include "core/strategy/strategy.h"

@@ -56,7 +56,8 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
   learner_.emplace(build_model(options_.model),
-                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots},
+                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots,
+                                  options_.cache},
                    *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
