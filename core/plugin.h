@@ -42,5 +42,9 @@
 
 #include "core/base/error.h"
 #include "core/strategy/descriptor.h"
+#include "core/strategy/importance.h"
+#include "core/strategy/orthogonality.h"
 #include "core/strategy/replay_buffer.h"
 #include "core/strategy/strategy.h"
+#include "core/strategy/unit_fusion.h"
+#include "core/strategy/unit_partition.h"
