@@ -41,6 +41,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "core/base/error.h"
+#include "core/strategy/connectivity.h"
 #include "core/strategy/descriptor.h"
 #include "core/strategy/importance.h"
 #include "core/strategy/orthogonality.h"
