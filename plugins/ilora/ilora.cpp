@@ -7,8 +7,9 @@
 ///   L(fast) = (CE(current) + CE(replay)) / 2 + gamma · mean(max(h_slow - h_fast, 0)^2), slow <- fast at each task's
 ///   end, a step's samples enter the buffer before the draw; the fast adapter answers.
 /// Variant `repo_asis`: as repo_fixed, with the released padding: sequences of a batch are filled up on the left with
-/// token 0, which attention sees; in the replayed ones token 0 is also a label, and the hidden states of the filling
-/// count. Deviations: the slow adapter starts as a copy of the fast one, which is the bare model as in the released
+/// token 0, which attention sees; in the replayed ones token 0 is also a label, and the filling's hidden states count.
+///
+/// Deviations: the slow adapter starts as a copy of the fast one, which is the bare model as in the released
 /// code, and follows it from the first step or task on (`refresh: never` leaves it bare, what the released update comes
 /// to); replay and consistency start with the second task, so that a single task trains as plain fine-tuning does; in
 /// the other variants hidden states are those of real tokens alone, since there is no padding; prompts are never padded

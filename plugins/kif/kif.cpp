@@ -14,6 +14,8 @@
 /// orthogonality starts with the second task, so that a single task trains as plain fine-tuning does
 /// (`orthogonality_from: 1` is as published). All trained weights are fused, tied ones once. KIF-M's schedule is ours:
 /// the papers describe its masking only.
+#include <cmath>
+
 #include "core/plugin.h"
 
 namespace {
@@ -48,7 +50,8 @@ class Kif final : public mneme::Strategy {
          "a unit is important above this quantile of all units (hard fusion, memory)"},
         {"shared_keep", kReal, "0.7", "[0, 1]",
          "part of the old weights kept in units important to old and new tasks (hard)"},
-        {"neutral_keep", kReal, "0.5", "[0, 1]", "the same in units important to neither (hard)"},
+        {"neutral_keep", kReal, "0.5", "[0, 1]",
+         "part of the old weights kept in units important to neither (hard) or equally to both (soft)"},
         {"orthogonality", kReal, "0.1", ">= 0", "weight of the orthogonality of a linear's ranks (units by rank)"},
         {"orthogonality_from", kInt, "2", ">= 1", "first task whose loss has that term; 1 as published"},
         {"memory", kInt, "0", ">= 0", "samples stored of each task for a further phase after the fusion; 0: no replay"},
@@ -157,8 +160,7 @@ class Kif final : public mneme::Strategy {
     }
     const at::Tensor old_worth = mneme::min_max_normalised(old_importance_),
                      worth = mneme::min_max_normalised(importance);
-    const at::Tensor keep =
-        soft_ ? mneme::soft_keep(old_worth, worth, tau_) : mneme::hard_keep(old_worth, worth, hard_);
+    const at::Tensor keep = soft_ ? soft_keep(old_worth, worth) : mneme::hard_keep(old_worth, worth, hard_);
     at::Tensor values = learner.bank().values();
     mneme::fuse(values, old_values_, units_->spread(keep));
     old_importance_ = mneme::min_max_normalised(beta_ * old_worth + (1 - beta_) * worth);
@@ -168,6 +170,12 @@ class Kif final : public mneme::Strategy {
     // Kept whole or in part: all but the units that matter to the new task alone.
     trained_ = units_->spread(mneme::hard_keep(old_worth, worth, {hard_.quantile, 1.0, 1.0}));
     old_values_ = values.clone();
+  }
+
+  /// The softmax over both worths, moved so that equal ones give hard_.neutral_keep.
+  at::Tensor soft_keep(const at::Tensor& old_worth, const at::Tensor& worth) const {
+    const double shift = tau_ * std::log(hard_.neutral_keep / (1 - hard_.neutral_keep));
+    return mneme::soft_keep(old_worth + shift, worth, tau_);
   }
 
   /// Records a map of the units: [linears, units of each] by rank, [tensors, 1] by matrix.

@@ -44,9 +44,8 @@ double greedy_accuracy(ToyRun& run, const Dataset& data) {
     PromptBatch prompt;
     const auto first = sample->tokens.begin() + sample->first_label;
     prompt.prompts.push_back({Tokens(sample->tokens.begin(), first), sample->label_count(), {sample->tokens.back()}});
-    Tokens answer = run.learner().generate(run.learner().active(), prompt).front();
-    // A generated answer ends before its end token.
-    right += answer == Tokens(first, sample->tokens.end() - 1) ? 1 : 0;
+    const Tokens answer = run.learner().generate(run.learner().active(), prompt).front();
+    right += answer == Tokens(first, sample->tokens.end()) ? 1 : 0;
   }
   return right / static_cast<double>(data.size());
 }
