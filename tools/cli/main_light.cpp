@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
                          connectivity_command(),
                          status_command(),
                          resume_command(),
+                         adapter_command(),
                          config_command(),
                          version_command(),
                      },
