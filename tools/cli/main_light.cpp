@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
                          metrics_command(),
                          plugins_command(),
                          table_command(),
+                         connectivity_command(),
                          status_command(),
                          resume_command(),
                          adapter_command(),

@@ -7,6 +7,7 @@ namespace mneme::cli {
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
 Command adapter_command();
 Command config_command();
+Command connectivity_command();
 Command data_command();
 Command metrics_command();
 Command plan_command();
