@@ -80,7 +80,8 @@ std::string JsonFields::text(const std::string& key, const std::string& otherwis
 
 std::int64_t JsonFields::integer(const std::string& key, std::int64_t most) {
   const Json& value = at(key);
-  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > static_cast<std::uint64_t>(most))
+  const bool whole = value.is_number_integer() && (value.is_number_unsigned() || value.get<std::int64_t>() >= 0);
+  if (!whole || value.get<std::uint64_t>() > static_cast<std::uint64_t>(most))
     expected(key, value, fmt::format("a whole number from 0 to {}", most));
   return value.get<std::int64_t>();
 }

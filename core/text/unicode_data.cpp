@@ -127,7 +127,7 @@ void append_utf8(std::string& out, char32_t c) {
     return;
   }
   const int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  out += static_cast<char>((0xF00u >> more & 0xFFu) | (c >> (6 * more)));
+  out += static_cast<char>(((0xFF00u >> (more + 1)) & 0xFFu) | (c >> (6 * more)));
   for (int i = more - 1; i >= 0; --i) out += static_cast<char>(0x80u | ((c >> (6 * i)) & 0x3Fu));
 }
 
