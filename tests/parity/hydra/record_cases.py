@@ -14,7 +14,8 @@ def main():
     for name, tree in inputs["trees"].items():
         built = oracle.Tree(name, tree["files"])
         records.append(built.record())
-        records += [built.compose(config, overrides, resolve=True) for config, overrides in tree["compose"]]
+        records += [built.compose(config, overrides, resolve=True) for config, overrides in tree.get("compose", [])]
+        records += [built.jobs(config, overrides) for config, overrides in tree.get("jobs", [])]
     records += [oracle.yaml_scalar(text) for text in inputs["yaml_scalar"]]
     records += [oracle.yaml_document(text) for text in inputs["yaml"]]
     records += [oracle.interpolation(document, key) for document, key in inputs["interp"]]
