@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/config/hydra_settings.h"
 #include "core/config/sweep.h"
 #include "core/config/where.h"
 
@@ -39,8 +40,7 @@ class Planner {
     const SweepSettings settings = sweep ? read_sweep_settings(*sweep) : SweepSettings{};
     dedup_ = settings.dedup;
     plan_.name = settings.name.empty() ? composer_.primary_name() : settings.name;
-    const Node* mode = top.hydra.is_map() ? top.hydra.find("mode") : nullptr;
-    const bool multirun = request_.multirun || (mode && mode->is_string() && mode->as_string() == "MULTIRUN");
+    const bool multirun = request_.multirun || is_multirun(top.hydra);
     plan_.is_sweep = sweep || multirun;
     if (!plan_.is_sweep) refuse_sweeps();
     Layer layer{settings, given_, sweep ? *sweep : Node(), {}, 0};
@@ -72,8 +72,7 @@ class Planner {
   }
 
   static const Node* hydra_params(const Composition& composition) {
-    const Node* sweeper = composition.hydra.is_map() ? composition.hydra.find("sweeper") : nullptr;
-    const Node* params = sweeper && sweeper->is_map() ? sweeper->find("params") : nullptr;
+    const Node* params = at_path(composition.hydra, {"sweeper", "params"});
     return params && params->is_map() ? params : nullptr;
   }
 

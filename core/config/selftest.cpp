@@ -252,7 +252,8 @@ class Runner {
     check_interpolations(root);
     Resolver resolver(root);
     const auto target = resolver.select(record.at("key").as_string());
-    if (!target) throw ConfigError(fmt::format("there is no key {}", record.at("key").as_string()));
+    if (!target || (target->node->is_missing() && !target->raw))
+      throw ConfigError(fmt::format("there is no value at {}", record.at("key").as_string()));
     return typed(resolver.resolved(*target));
   }
 
