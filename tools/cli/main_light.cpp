@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
                          table_command(),
                          status_command(),
                          resume_command(),
+                         adapter_command(),
                          config_command(),
                          version_command(),
                      },

@@ -5,6 +5,7 @@
 namespace mneme::cli {
 
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
+Command adapter_command();
 Command config_command();
 Command data_command();
 Command metrics_command();
