@@ -1,4 +1,4 @@
-#include "core/model/blocks/swiglu.h"
+#include "core/model/blocks/activation.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
@@ -8,9 +8,24 @@
 namespace mneme::model::blocks {
 namespace {
 
-at::Tensor reference(const at::Tensor& gate_up) {
-  const std::int64_t width = gate_up.size(1) / 2;
-  return at::silu(gate_up.narrow(1, 0, width)) * gate_up.narrow(1, width, width);
+at::Tensor apply(const at::Tensor& x, Activation::Function function) {
+  switch (function) {
+    case Activation::Function::kSilu:
+      return at::silu(x);
+    case Activation::Function::kGelu:
+      return at::gelu(x);
+    case Activation::Function::kGeluTanh:
+      return at::gelu(x, "tanh");
+    case Activation::Function::kRelu:
+      return at::relu(x);
+  }
+  throw Error("there is no such activation function");
+}
+
+at::Tensor reference(const at::Tensor& x, const Activation& kind) {
+  if (!kind.gated) return apply(x, kind.function);
+  const std::int64_t width = x.size(1) / 2;
+  return apply(x.narrow(1, 0, width), kind.function) * x.narrow(1, width, width);
 }
 
 /// Runs a kernel over row ranges. \param grad undefined in the forward pass
@@ -61,8 +76,17 @@ at::Tensor fused(const at::Tensor& gate_up) {
 
 }  // namespace
 
-at::Tensor swiglu(const at::Tensor& gate_up, const BlockContext& context) {
-  return takes_fused(context, gate_up) ? fused(gate_up.contiguous()) : reference(gate_up);
+std::optional<Activation::Function> activation_function(std::string_view name) {
+  if (name == "silu") return Activation::Function::kSilu;
+  if (name == "gelu") return Activation::Function::kGelu;
+  if (name == "gelu_tanh") return Activation::Function::kGeluTanh;
+  if (name == "relu") return Activation::Function::kRelu;
+  return std::nullopt;
+}
+
+at::Tensor activation(const at::Tensor& x, const Activation& kind, const BlockContext& context) {
+  const bool swiglu = kind.gated && kind.function == Activation::Function::kSilu;
+  return swiglu && takes_fused(context, x) ? fused(x.contiguous()) : reference(x, kind);
 }
 
 }  // namespace mneme::model::blocks
