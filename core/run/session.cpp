@@ -73,6 +73,7 @@ LearnerOptions Session::learner_options() const {
                          .adapter = options_.adapter,
                          .pass_batch = options_.train.batch_size,
                          .decode_slots = options_.eval.decode_slots,
+                         .cache = options_.cache,
                          .recompute = options_.recompute,
                          .generation = options_.generation};
   if (!options_.eval.stop.empty())
