@@ -19,6 +19,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/launch/half_written.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -271,6 +272,10 @@ SweepDirectory SweepDirectory::open_locked(const fs::path& directory) {
   SweepDirectory result = open(directory);
   make_directories(directory / ".mneme");
   result.lock_.emplace(result.lock_path());
+  {
+    const RunsGuard guard(result.path_);  // nobody is writing runs.json now
+    remove_half_written(result.path_, false);
+  }
   result.read_runs();
   return result;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "core/base/progress.h"
@@ -28,17 +29,8 @@ Size terminal_size(std::FILE* out) {
 }
 
 std::string run_line(const ActiveRun& run) {
-  const Progress& p = run.progress;
-  std::string text = fmt::format("  {:.{}} ", run.id, kShortId);
-  if (p.tasks > 0) text += fmt::format(" task {}/{}", p.task, p.tasks);
-  if (!p.phase.empty()) text += " " + p.phase;
-  if (p.total > 0) text += fmt::format(" {}/{}", p.done, p.total);
-  if (p.phase.empty()) text += " starting";
-  text += "  " + format_duration(run.seconds);
-  if (p.eta_seconds >= 0) text += ", ETA " + format_duration(p.eta_seconds);
-  text += "  " + run.label;
-  if (!p.note.empty()) text += "  " + p.note;
-  return text;
+  return fmt::format("  {:.{}}  {}  {}  {}", run.id, kShortId, stage_text(run.progress, run.seconds), run.label,
+                     step_text(run.progress));
 }
 
 std::string total_line(const SweepMoment& moment) {
@@ -52,12 +44,21 @@ std::string total_line(const SweepMoment& moment) {
 
 }  // namespace
 
-double progress_fraction(const Progress& p) {
-  const double unit =
-      p.total > 0 ? std::clamp(static_cast<double>(p.done) / static_cast<double>(p.total), 0.0, 1.0) : 0.0;
-  if (p.tasks <= 0) return unit;
-  const double before = static_cast<double>(std::max<std::int64_t>(0, p.task - 1));
-  return std::clamp((before + unit) / static_cast<double>(p.tasks), 0.0, 1.0);
+double progress_fraction(const Progress& p) { return p.total > 0 ? std::clamp(p.done / p.total, 0.0, 1.0) : 0; }
+
+std::string stage_text(const Progress& p, double seconds) {
+  std::string text = p.phase.empty() ? "starting" : p.phase;
+  if (p.tasks > 0) text = fmt::format("task {}/{} {:<8}", p.task, p.tasks, p.phase);
+  if (p.total > 0) text += fmt::format(" {:>3.0f} %", std::floor(100 * progress_fraction(p)));
+  text += "  " + format_duration(seconds);
+  if (p.eta_seconds >= 0) text += ", ETA " + format_duration(p.eta_seconds);
+  return text;
+}
+
+std::string step_text(const Progress& p) {
+  std::string text = p.steps > 0 ? fmt::format("step {}/{}", p.step, p.steps) : "";
+  if (!p.note.empty()) text += (text.empty() ? "" : ", ") + p.note;
+  return text;
 }
 
 double sweep_eta(const SweepMoment& moment) {

@@ -57,13 +57,4 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
   return samples;
 }
 
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins) {
-  const RunOptions options = read_options(resolved);
-  const PluginDescriptor& descriptor = plugins.load(options.strategy);
-  plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
-  model::read_config(model_directory(options.model) / "config.json");
-  text::load_tokenizer(model_directory(options.model));
-  build_stream(options);
-}
-
 }  // namespace mneme::run

@@ -8,7 +8,6 @@
 #include "core/data/stream.h"
 #include "core/event/event.h"
 #include "core/model/transformer.h"
-#include "core/plugin/loader.h"
 #include "core/run/options.h"
 #include "core/text/tokenizer.h"
 
@@ -27,9 +26,5 @@ std::vector<TaskInfo> task_infos(const data::Stream& stream);
 /// Training or held-out samples of a task: [bos] prompt answer eos, labels are the answer and eos.
 Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const text::Tokenizer& tokenizer,
                       const RunOptions& options);
-
-/// Everything that can be found wrong with a run before it starts: options, plugin and its settings, data files, model
-/// directory. Loads no weights. Throws the first Error.
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins);
 
 }  // namespace mneme::run

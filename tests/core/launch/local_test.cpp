@@ -94,6 +94,7 @@ TEST_CASE("an exit is judged by the contract", "[local]") {
   };
   CHECK(judge(0, 0, false).state == RunState::kDone);
   CHECK(judge(3, 0, false).state == RunState::kDiverged);
+  CHECK(judge(130, 0, false).state == RunState::kInterrupted);
   CHECK(judge(2, 0, false).reason == "exit code 2");
   CHECK(judge(0, SIGKILL, true).reason == "out of memory: killed by the kernel, peak 3.0 GiB");
   CHECK(judge(0, SIGKILL, false).reason == "killed by SIGKILL, not by mneme, peak 3.0 GiB");
