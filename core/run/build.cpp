@@ -12,8 +12,9 @@ fs::path model_directory(const ModelOptions& options) {
   if (fs::exists(options.path / "config.json")) return options.path;
   const fs::path own = program_directory().parent_path() / "share/mneme/models" / options.path;
   if (fs::exists(own / "config.json")) return own;
-  throw Error(fmt::format("model '{}': there is no config.json in {} or {}; model.path must name a model directory",
-                          options.path.string(), fs::absolute(options.path).string(), own.string()));
+  throw Error(fmt::format("model '{}': there is no config.json in {}{}; model.path must name a model directory",
+                          options.path.string(), fs::absolute(options.path).string(),
+                          options.path.is_absolute() ? "" : fmt::format(" or {}", own.string())));
 }
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {

@@ -60,7 +60,8 @@ class Documents {
   Documents(const PretrainText& options, std::int64_t max_length)
       : max_length_(max_length), order_(options.seed, "pretrain/order"), generator_(options.seed) {
     for (const auto& file : options.files) read(file);
-    MNEME_CHECK(options.kind == "generated" || !rows_.empty(), "text.files: the {} file(s) hold no document", options.files.size());
+    MNEME_CHECK(options.kind == "generated" || !rows_.empty(), "text.files: the {} file(s) hold no document",
+                options.files.size());
   }
 
   SamplePtr next() {
@@ -78,7 +79,8 @@ class Documents {
     const std::string text = read_file(file);
     if (file.extension() == ".json") {
       const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-      if (!json.is_array()) throw DataError(fmt::format("{}: expected a JSON list of rows with prompt and answer", file.string()));
+      if (!json.is_array())
+        throw DataError(fmt::format("{}: expected a JSON list of rows with prompt and answer", file.string()));
       for (std::size_t i = 0; i < json.size(); ++i) {
         if (!json[i].is_object() || !json[i].contains("prompt") || !json[i].contains("answer"))
           throw DataError(fmt::format("{}: row {} has no prompt and answer", file.string(), i));
@@ -99,9 +101,11 @@ class Documents {
     made.tokens.push_back(text::ByteTokenizer::kBos);
     for (const char c : prompt + answer) made.tokens.push_back(static_cast<unsigned char>(c));
     made.tokens.push_back(text::ByteTokenizer::kEos);
-    if (static_cast<std::int64_t>(made.tokens.size()) > max_length_) made.tokens.resize(static_cast<std::size_t>(max_length_));
+    if (static_cast<std::int64_t>(made.tokens.size()) > max_length_)
+      made.tokens.resize(static_cast<std::size_t>(max_length_));
     // first_label is where the answer starts; the prompt's tokens are labels too, with their own weight.
-    made.first_label = std::min<std::int64_t>(static_cast<std::int64_t>(prompt.size()) + 1, static_cast<std::int64_t>(made.tokens.size()));
+    made.first_label = std::min<std::int64_t>(static_cast<std::int64_t>(prompt.size()) + 1,
+                                              static_cast<std::int64_t>(made.tokens.size()));
     return std::make_shared<const Sample>(std::move(made));
   }
 
@@ -137,7 +141,8 @@ WeightedBatch weighted_batch(Documents& documents, const PretrainOptions& option
 }
 
 double rate_factor(const PretrainOptions& options, std::int64_t step) {
-  const double warm = options.warmup_steps > 0 ? static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps) : 1.0;
+  const double warm =
+      options.warmup_steps > 0 ? static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps) : 1.0;
   const double left = 1.0 - static_cast<double>(step) / static_cast<double>(options.steps);
   const double decay = options.decay_ratio > 0 ? left / options.decay_ratio : 1.0;
   return std::min({1.0, warm, decay});
@@ -194,7 +199,8 @@ PretrainOptions read_pretrain_options(const config::Node& resolved) {
 
 double pretrain(const PretrainOptions& options) {
   RandomStream init(options.seed, "pretrain/weights");
-  const std::shared_ptr<model::Transformer> model = model::Transformer::random(options.model, c10::ScalarType::Float, init);
+  const std::shared_ptr<model::Transformer> model =
+      model::Transformer::random(options.model, c10::ScalarType::Float, init);
   AdapterBank bank(model);
   bank.set_trainable({bank.create_full("model")});
   TrainOptions adam{.weight_decay = options.weight_decay, .beta1 = options.beta1, .beta2 = options.beta2};
@@ -215,7 +221,8 @@ double pretrain(const PretrainOptions& options) {
     gradient.zero_();
     ((losses * batch.weights).sum() / batch.weights.sum()).backward();
     const double answer_loss = ((losses.detach() * batch.is_answer).sum() / batch.is_answer.sum()).item<double>();
-    if (!std::isfinite(answer_loss)) throw Error(fmt::format("the loss is {} at step {}; lower learning_rate", answer_loss, step + 1));
+    if (!std::isfinite(answer_loss))
+      throw Error(fmt::format("the loss is {} at step {}; lower learning_rate", answer_loss, step + 1));
     clip_gradient(gradient, options.clip);
     optimizer.step(values, gradient, options.learning_rate * rate_factor(options, step), segments);
     recent.push_back(answer_loss);

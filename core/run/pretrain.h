@@ -26,12 +26,12 @@ struct PretrainOptions {
   model::TransformerConfig model;
   PretrainText text;
   std::int64_t steps = 1000;
-  std::int64_t batch_tokens = 8192;   ///< input tokens per step
-  std::int64_t max_length = 512;      ///< tokens of a document; longer ones are cut
-  double prompt_weight = 1;           ///< weight of a prompt's tokens in the loss; an answer's weigh 1
-  double learning_rate = 3e-3;        ///< peak
+  std::int64_t batch_tokens = 8192;  ///< input tokens per step
+  std::int64_t max_length = 512;     ///< tokens of a document; longer ones are cut
+  double prompt_weight = 1;          ///< weight of a prompt's tokens in the loss; an answer's weigh 1
+  double learning_rate = 3e-3;       ///< peak
   std::int64_t warmup_steps = 100;
-  double decay_ratio = 0.6;           ///< last part of the steps, in which the rate falls linearly to 0
+  double decay_ratio = 0.6;  ///< last part of the steps, in which the rate falls linearly to 0
   double weight_decay = 0.05;
   double beta1 = 0.9, beta2 = 0.98;
   double clip = 1.0;

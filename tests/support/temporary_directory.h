@@ -1,8 +1,8 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <stdlib.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -15,7 +15,7 @@ class TemporaryDirectory {
  public:
   explicit TemporaryDirectory(std::string_view purpose = "test") {
     std::string pattern = (std::filesystem::temp_directory_path() / fmt::format("mneme-{}-XXXXXX", purpose)).string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no directory can be made: " + pattern);
+    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot create " + pattern);
     path_ = pattern;
   }
   ~TemporaryDirectory() {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,7 +19,6 @@
 
 namespace mneme::launch::test {
 namespace fs = std::filesystem;
-
 using mneme::test::TemporaryDirectory;
 
 /// A sweep whose runs do what the fake runner's sections say; ids 000000000001, ….

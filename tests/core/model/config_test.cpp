@@ -1,6 +1,5 @@
 #include "core/model/config.h"
 
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -9,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace mneme;
 using namespace mneme::model;
@@ -17,13 +17,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-/// A file that goes away with the test.
-struct TemporaryFile {
-  fs::path path = fs::temp_directory_path() / fmt::format("mneme_config_{}.json", ::getpid());
-  explicit TemporaryFile(const std::string& text) { std::ofstream(path) << text; }
-  ~TemporaryFile() { fs::remove(path); }
-};
-
 Json plain() {
   return {{"model_type", "llama"},       {"vocab_size", 100},         {"hidden_size", 64},
           {"intermediate_size", 96},     {"num_hidden_layers", 2},    {"num_attention_heads", 4},
@@ -31,7 +24,13 @@ Json plain() {
           {"tie_word_embeddings", true}, {"eos_token_id", {7, 8, 9}}, {"bos_token_id", 1}};
 }
 
-TransformerConfig read(const Json& json) { return read_config(TemporaryFile(json.dump()).path); }
+TransformerConfig read_text(const std::string& text) {
+  const test::TemporaryDirectory directory;
+  write_file_atomically(directory / "config.json", text);
+  return read_config(directory / "config.json");
+}
+
+TransformerConfig read(const Json& json) { return read_text(json.dump()); }
 
 std::string error_of(const Json& json) {
   try {
@@ -117,10 +116,8 @@ TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]")
 }
 
 TEST_CASE("a text that is no config is refused", "[config]") {
-  for (const char* text : {"", "[1]", "{\"model_type\":", "null"}) {
-    const TemporaryFile file(text);
-    CHECK_THROWS_WITH(read_config(file.path), Catch::Contains("not a JSON object"));
-  }
+  for (const char* text : {"", "[1]", "{\"model_type\":", "null"})
+    CHECK_THROWS_WITH(read_text(text), Catch::Contains("not a JSON object"));
 }
 
 TEST_CASE("a written config is read back the same", "[config]") {
@@ -130,9 +127,9 @@ TEST_CASE("a written config is read back the same", "[config]") {
                     .low_freq_factor = 2,
                     .high_freq_factor = 5,
                     .original_max_position_embeddings = 99};
-  const TemporaryFile file("");
-  write_config(c, file.path);
-  const TransformerConfig d = read_config(file.path);
+  const test::TemporaryDirectory directory;
+  write_config(c, directory / "config.json");
+  const TransformerConfig d = read_config(directory / "config.json");
   CHECK(d.hidden_size == c.hidden_size);
   CHECK(d.head_dim == c.head_dim);
   CHECK(d.rope_theta == c.rope_theta);
