@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "core/base/progress.h"
 
@@ -38,7 +39,7 @@ std::string total_line(const SweepMoment& moment) {
   text += fmt::format(", {} running, {} waiting, {}", moment.active.size(), moment.waiting,
                       format_duration(moment.seconds));
   const double eta = sweep_eta(moment);
-  if (eta >= 0) text += ", ETA " + format_duration(eta);
+  if (eta >= 0 && moment.active.size() + moment.waiting > 0) text += ", ETA " + format_duration(eta);
   return text;
 }
 
@@ -109,18 +110,20 @@ SweepView::SweepView() : SweepView(stderr, ::isatty(STDERR_FILENO) == 1) {
   if (term == nullptr || std::string(term) == "dumb") terminal_ = false;
 }
 
-SweepView::~SweepView() { erase(); }
+SweepView::~SweepView() { write(erasure()); }
 
-void SweepView::erase() {
-  if (drawn_lines_ > 0) fmt::print(out_, "\033[{}A\r\033[J", drawn_lines_);
-  drawn_lines_ = 0;
+std::string SweepView::erasure() {
+  const int lines = std::exchange(drawn_lines_, 0);
+  return lines > 0 ? fmt::format("\033[{}A\r\033[J", lines) : "";
+}
+
+void SweepView::write(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), out_);  // at once: a terminal never shows half of it
   std::fflush(out_);
 }
 
 void SweepView::say(const std::string& line) {
-  erase();
-  fmt::print(out_, "{}\n", line);
-  std::fflush(out_);
+  write(erasure() + line + "\n");
   last_ = terminal_ ? Clock::time_point{} : Clock::now();
 }
 
@@ -154,11 +157,10 @@ void SweepView::tick(const SweepMoment& moment) {
 void SweepView::draw(const SweepMoment& moment) {
   const Size size = terminal_size(out_);
   const std::size_t room = std::max<std::size_t>(2, size.rows) - 2;
-  erase();
-  std::size_t shown = std::min(moment.active.size(), room);
-  for (std::size_t i = 0; i < shown; ++i) fmt::print(out_, "{}\n", fit(run_line(moment.active[i]), size.columns - 1));
-  fmt::print(out_, "{}\n", fit(total_line(moment), size.columns - 1));
-  std::fflush(out_);
+  const std::size_t shown = std::min(moment.active.size(), room);
+  std::string text = erasure();
+  for (std::size_t i = 0; i < shown; ++i) text += fit(run_line(moment.active[i]), size.columns - 1) + "\n";
+  write(text + fit(total_line(moment), size.columns - 1) + "\n");
   drawn_lines_ = static_cast<int>(shown) + 1;
 }
 

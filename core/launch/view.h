@@ -61,7 +61,9 @@ class SweepView {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void erase();
+  /// The control sequence that takes back what was drawn, "" if nothing was.
+  std::string erasure();
+  void write(const std::string& text);
   void draw(const SweepMoment& moment);
 
   std::FILE* out_;

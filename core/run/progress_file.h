@@ -15,11 +15,11 @@ struct Work {
 
 /// Where a run stands.
 struct ProgressMoment {
-  std::string phase;      ///< train or evaluate
+  std::string phase{};    ///< train or evaluate
   std::int64_t task = 0;  ///< index from 1, 0 before any
-  Work done;              ///< of the whole run
+  Work done{};            ///< of the whole run
   std::int64_t step = 0, steps = 0;  ///< of this phase of this task
-  std::string note;
+  std::string note{};
 };
 
 /// `progress.json` of a run: what it is doing, for the launcher's view and `mneme status`. Replaced atomically, at most

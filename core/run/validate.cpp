@@ -45,7 +45,7 @@ struct Load {
 
 /// Tokens of a mean row of the split, within the limit of length.
 double mean_tokens(const data::SplitSize& size, double bytes_per_token, std::int64_t max_length) {
-  const double bytes = static_cast<double>(size.prompt_bytes + size.answer_bytes) / std::max<double>(1, size.rows);
+  const double bytes = static_cast<double>(size.prompt_bytes + size.answer_bytes) / std::max(1.0, static_cast<double>(size.rows));
   return std::min(bytes / bytes_per_token, static_cast<double>(max_length));
 }
 

@@ -66,7 +66,6 @@ TEST_CASE("a run that exits or diverges on its own is told from one that failed"
 name: failures
 stream: {order: [opinion, science], train_rows: 16, eval_rows: 4, test_rows: 4}
 train: {batch_size: 4, max_length: 256}
-strategy: misbehave
 launcher: {jobs: 2, threads: 1, pin: false}
 sweep: {grid: {strategy: misbehave, strategy.how: [exit, diverge, not]}}
 )");

@@ -153,7 +153,6 @@ name: deaf
 stream: {order: [opinion, science], train_rows: 16, eval_rows: 4, test_rows: 4}
 train: {batch_size: 4, max_length: 256}
 launcher: {jobs: 1, threads: 1, stop_seconds: 100}
-strategy: misbehave
 sweep: {grid: {strategy: misbehave, strategy.how: deaf}}
 )");
   Terminal terminal(study.command({"run", "exp.yaml", "--out", "out"}), 100);
