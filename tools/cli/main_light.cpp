@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
                          plan_command(),
                          data_command(),
                          metrics_command(),
+                         model_command(),
                          plugins_command(),
                          table_command(),
                          connectivity_command(),

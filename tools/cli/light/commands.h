@@ -10,6 +10,7 @@ Command config_command();
 Command connectivity_command();
 Command data_command();
 Command metrics_command();
+Command model_command();
 Command plan_command();
 Command plugins_command();
 Command resume_command();
