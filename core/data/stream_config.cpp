@@ -61,10 +61,10 @@ Mini8Options mini8_options(const config::Node& stream) {
   section.text("name", "mini8");
   const Mini8Options defaults;
   Mini8Options options;
-  options.seed = static_cast<std::uint64_t>(section.int64("seed", static_cast<std::int64_t>(defaults.seed)));
-  options.train_rows = section.int64("train_rows", defaults.train_rows);
-  options.eval_rows = section.int64("eval_rows", defaults.eval_rows);
-  options.test_rows = section.int64("test_rows", defaults.test_rows);
+  options.seed = static_cast<std::uint64_t>(at_least(section, "seed", 0, static_cast<std::int64_t>(defaults.seed)));
+  options.train_rows = at_least(section, "train_rows", 1, defaults.train_rows);
+  options.eval_rows = at_least(section, "eval_rows", 0, defaults.eval_rows);
+  options.test_rows = at_least(section, "test_rows", 1, defaults.test_rows);
   options.order = section.texts("order", std::vector<std::string>{});
   section.finish();
   return options;
