@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -26,13 +27,29 @@ at::Tensor pooled(const at::Tensor& states) {
   return (h / (h.square().mean(1, /*keepdim=*/true) + 1e-12).sqrt()).mean(0);
 }
 
-std::string key_of(const PromptBatch& prompts, std::int64_t layer) {
+using Jobs = std::span<const model::GenerateJob>;
+
+std::string key_of(Jobs prompts, std::int64_t layer) {
   Sha256 hash;
-  for (const model::GenerateJob& job : prompts.prompts) {
+  for (const model::GenerateJob& job : prompts) {
     hash.update(fmt::format("|{}:", job.prompt.size()));
     hash.update(job.prompt.data(), job.prompt.size() * sizeof(job.prompt[0]));
   }
   return fmt::format("prompt features v1, layer {}, {}", layer, hash.hex());
+}
+
+at::Tensor compute_features(Learner& learner, Jobs prompts, std::int64_t layer) {
+  std::vector<at::Tensor> features;
+  const auto step = static_cast<std::size_t>(std::max<std::int64_t>(1, learner.options().pass_batch));
+  for (std::size_t i = 0; i < prompts.size(); i += step) {
+    const Jobs part = prompts.subspan(i, std::min(step, prompts.size() - i));
+    const Batch batch = make_batch(PromptBatch{{part.begin(), part.end()}, {}});
+    const at::Tensor states = lower_states(learner, batch, layer);
+    const auto& offsets = batch.packed.offsets;
+    for (std::size_t s = 0; s + 1 < offsets.size(); ++s)
+      features.push_back(pooled(states.narrow(0, offsets[s], offsets[s + 1] - offsets[s])));
+  }
+  return at::stack(features);
 }
 }  // namespace
 
@@ -41,20 +58,16 @@ std::int64_t default_shared_layers(const model::Transformer& model) {
 }
 
 at::Tensor prompt_features(Learner& learner, const PromptBatch& prompts, std::int64_t layer) {
-  return learner.cached(key_of(prompts, layer), [&] {
-    std::vector<at::Tensor> features;
-    const auto step = static_cast<std::size_t>(std::max<std::int64_t>(1, learner.options().pass_batch));
-    for (std::size_t i = 0; i < prompts.prompts.size(); i += step) {
-      const auto first = prompts.prompts.begin() + static_cast<std::ptrdiff_t>(i);
-      const Batch batch = make_batch(
-          PromptBatch{{first, first + static_cast<std::ptrdiff_t>(std::min(step, prompts.prompts.size() - i))}, {}});
-      const at::Tensor states = lower_states(learner, batch, layer);
-      const auto& offsets = batch.packed.offsets;
-      for (std::size_t s = 0; s + 1 < offsets.size(); ++s)
-        features.push_back(pooled(states.narrow(0, offsets[s], offsets[s + 1] - offsets[s])));
-    }
-    return features.empty() ? at::zeros({0, learner.model().config().hidden_size}, at::kFloat) : at::stack(features);
-  });
+  // In pieces, so that prompts which are asked for again with others behind them are found.
+  constexpr std::size_t kPiece = 256;
+  const Jobs all = prompts.prompts;
+  std::vector<at::Tensor> features = {at::zeros({0, learner.model().config().hidden_size}, at::kFloat)};
+  for (std::size_t i = 0; i < all.size(); i += kPiece) {
+    const Jobs piece = all.subspan(i, std::min(kPiece, all.size() - i));
+    features.push_back(
+        learner.cached(key_of(piece, layer), [&] { return compute_features(learner, piece, layer); }));
+  }
+  return at::cat(features);
 }
 
 PromptBatch prompts_of(const Dataset& samples) {

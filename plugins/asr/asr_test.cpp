@@ -112,6 +112,25 @@ TEST_CASE("a general task trains nothing and its prompts get the bare model", "[
   CHECK(answers[0] == bare[0]);
 }
 
+TEST_CASE("the same task twice gets the same adapter twice, so that either choice answers it", "[asr]") {
+  VectorSink sink;
+  Learner learner(toy_model(), LearnerOptions{5, ToyOptions{}.adapter, 4, 4, {}}, sink);
+  const auto strategy = make_strategy("asr", kShared);
+  Trainer trainer(learner, *strategy, ToyOptions{}.train, sink);
+  strategy->attach(learner);
+  const Dataset data = toy_samples(1, 12);
+  for (const std::int64_t stage : {1, 2}) {
+    // One stage for the trainer: the order of the samples is the same, too.
+    trainer.train({.stage = 1, .tasks = {stage}, .name = "again", .train = data, .eval = {}}, [](const TrainProgress&) {});
+  }
+  CHECK(at::equal(learner.bank().values(learner.bank().find("task1")), learner.bank().values(learner.bank().find("task2"))));
+  PromptBatch prompts = prompts_of(data);
+  for (auto& job : prompts.prompts) job.max_new_tokens = 4;
+  PromptBatch oracle = prompts;
+  oracle.task = 1;
+  CHECK(strategy->predict(learner, prompts) == strategy->predict(learner, oracle));
+}
+
 TEST_CASE("asr takes one example, the same task again, and fifty tasks", "[asr]") {
   ToyOptions many = toy(50);
   many.samples = 2;
