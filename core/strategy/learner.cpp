@@ -86,10 +86,11 @@ model::ForwardOutput Learner::forward(const ForwardSpec& spec, const Batch& batc
   request.end_layer = spec.end_layer;
   request.resume = spec.resume;
   request.capture_linears = spec.capture_linears;
-  const auto layers = static_cast<double>(model_->config().num_hidden_layers);
+  const auto layers = static_cast<double>(model_->config().total_layers());
   const double end = spec.end_layer < 0 ? layers : static_cast<double>(spec.end_layer);
   const double part = (end - static_cast<double>(spec.first_layer)) / layers;
-  const double forward_flops = 2.0 * static_cast<double>(model_->parameter_count()) * part * static_cast<double>(batch.packed.tokens());
+  const double forward_flops =
+      2.0 * static_cast<double>(model_->parameter_count()) * part * static_cast<double>(batch.packed.tokens());
   work_.flops += at::GradMode::is_enabled() ? 2 * forward_flops : forward_flops;
   return model_->forward(request);
 }

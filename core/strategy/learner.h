@@ -22,6 +22,7 @@ struct Term {
   at::Tensor value;   ///< scalar, nats where it is a cross-entropy: a mean over this micro-batch
   double weight = 1;  ///< the method's coefficient
   double share = 1;   ///< this micro-batch's part of the step's mean; see Batch
+  at::Tensor gradient = {};  ///< [n], of value by the trained parameters, where it is known in closed form; else autograd
 };
 using Terms = std::vector<Term>;
 
