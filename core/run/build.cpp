@@ -55,13 +55,4 @@ data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOp
   return {tokenizer, model::read_config(model_directory(options) / "config.json").encoder_decoder()};
 }
 
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins) {
-  const RunOptions options = read_options(resolved);
-  const PluginDescriptor& descriptor = plugins.load(options.strategy);
-  plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
-  model::read_config(model_directory(options.model) / "config.json");
-  text::load_tokenizer(model_directory(options.model));
-  build_stream(options);
-}
-
 }  // namespace mneme::run

@@ -9,7 +9,6 @@
 #include "core/data/stream.h"
 #include "core/event/event.h"
 #include "core/model/transformer.h"
-#include "core/plugin/loader.h"
 #include "core/run/options.h"
 #include "core/text/tokenizer.h"
 
@@ -31,9 +30,5 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
 
 /// Where the model of a run wants special tokens.
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options);
-
-/// Everything that can be found wrong with a run before it starts: options, plugin and its settings, data files, model
-/// directory. Loads no weights. Throws the first Error.
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins);
 
 }  // namespace mneme::run
