@@ -47,8 +47,11 @@ int validate(const fs::path& file) {
     facts.push_back({{"id", run.at("id")},
                      {"memory_bytes", fake.value("memory_bytes", 1 << 20)},
                      {"disk_bytes", 1 << 10},
-                     {"work", fake.value("steps", 5)},
-                     {"work_kind", "fake"}});
+                     {"strategy", fake.value("behave", "ok")},
+                     {"family", "fake"},
+                     {"train_work", fake.value("steps", 5)},
+                     {"eval_work", 2},
+                     {"first_work", 1}});
   }
   fmt::print("{}\n", facts.dump());
   return errors == 0 ? 0 : 1;
@@ -121,6 +124,8 @@ int run(const fs::path& directory) {
                                  Json{{"phase", "train"},
                                       {"task", 1},
                                       {"tasks", 1},
+                                      {"step", step},
+                                      {"steps", steps},
                                       {"done", step},
                                       {"total", steps},
                                       {"eta_seconds", 0.001 * fake.value("step_ms", 2) * (steps - step)},
@@ -134,6 +139,7 @@ int run(const fs::path& directory) {
   for (int after = 0; after <= 2; ++after) {
     for (int task = 1; task <= 2; ++task) record->score({after, task, "accuracy", true, 0.25 * (after + task - 1)});
   }
+  record->cost({.task = 1, .train_seconds = 2.0 * steps, .eval_seconds = 6, .state_bytes = 0});
   record->end(mneme::RunStatus::kDone, "");
   return 0;
 }

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
                          status_command(),
                          resume_command(),
                          adapter_command(),
+                         tokenize_command(),
                          config_command(),
                          version_command(),
                      },

@@ -16,6 +16,7 @@ Command resume_command();
 Command run_command();
 Command status_command();
 Command table_command();
+Command tokenize_command();
 Command version_command();
 
 }  // namespace mneme::cli
