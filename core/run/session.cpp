@@ -47,16 +47,18 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   stream_ = build_stream(options_);
   tokenizer_ = text::load_tokenizer(model_directory(options_.model));
   tasks_ = task_infos(stream_);
+  const data::SequenceForm form = sequence_form(*tokenizer_, options_.model);
   for (std::size_t i = 0; i < stream_.tasks.size(); ++i) {
     const auto index = static_cast<std::int64_t>(i) + 1;
-    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, *tokenizer_, options_));
-    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, *tokenizer_, options_));
+    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, form, *tokenizer_, options_));
+    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, form, *tokenizer_, options_));
   }
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
   learner_.emplace(build_model(options_.model),
-                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots},
+                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots,
+                                  options_.cache},
                    *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
@@ -74,15 +76,17 @@ void Session::plan_stages() {
   MNEME_CHECK(!stages_.empty(), "strategy '{}' plans no stage at all", descriptor_.name);
   double total = 0;
   for (const TaskInfo& task : tasks_)
-    units_per_row_ += kUnitsPerPrompt * static_cast<double>(options_.eval.split == "eval" ? task.eval_rows : task.test_rows);
+    units_per_row_ +=
+        kUnitsPerPrompt * static_cast<double>(options_.eval.split == "eval" ? task.eval_rows : task.test_rows);
   for (const Stage& stage : stages_) {
     for (const std::int64_t task : stage.tasks)
       MNEME_CHECK(task >= 1 && task <= static_cast<std::int64_t>(tasks_.size()),
                   "strategy '{}' plans task {} of a stream of {}", descriptor_.name, task, tasks_.size());
     MNEME_CHECK(!stage.tasks.empty(), "strategy '{}' plans a stage without tasks", descriptor_.name);
-    total += units_per_row_ + static_cast<double>(options_.train.batch_size *
-                                                  trainer_->expected_steps(static_cast<std::int64_t>(view(stage).train.size()),
-                                                                           stage.tasks.back()));
+    total += units_per_row_ +
+             static_cast<double>(
+                 options_.train.batch_size *
+                 trainer_->expected_steps(static_cast<std::int64_t>(view(stage).train.size()), stage.tasks.back()));
   }
   progress_.emplace(directory_ / "progress.json", static_cast<std::int64_t>(tasks_.size()), total + units_per_row_);
 }
@@ -147,9 +151,11 @@ TaskView Session::view(const Stage& stage) const {
 double Session::evaluate(std::int64_t after) {
   const auto start = std::chrono::steady_clock::now();
   progress_->update("evaluate", after, units_done_, "");
-  const auto row = evaluator_->evaluate(after, stages_.back().tasks.back(), *record_, [&](std::int64_t done, std::int64_t total) {
-    progress_->update("evaluate", after, units_done_ + units_per_row_ * static_cast<double>(done) / static_cast<double>(total), "");
-  });
+  const auto row =
+      evaluator_->evaluate(after, stages_.back().tasks.back(), *record_, [&](std::int64_t done, std::int64_t total) {
+        progress_->update("evaluate", after,
+                          units_done_ + units_per_row_ * static_cast<double>(done) / static_cast<double>(total), "");
+      });
   units_done_ += units_per_row_;
   std::string cells;
   for (const double cell : row) cells += fmt::format(" {:.3f}", cell);
@@ -196,8 +202,8 @@ void Session::save_adapters(std::int64_t after) {
   for (const AdapterId id : learner_->bank().ids())
     if (learner_->bank().lora_options(id) != nullptr) ids.push_back(id);
   for (const AdapterId id : ids)
-    write_peft(ids.size() == 1 ? directory : directory / learner_->bank().name(id), learner_->bank(), id, learner_->model(),
-               options_.model.path.string());
+    write_peft(ids.size() == 1 ? directory : directory / learner_->bank().name(id), learner_->bank(), id,
+               learner_->model(), options_.model.path.string());
 }
 
 void Session::run() {

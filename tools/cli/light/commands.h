@@ -11,6 +11,7 @@ Command adapter_command();
 Command complete_command();
 Command completion_command();
 Command config_command();
+Command connectivity_command();
 Command data_command();
 Command metrics_command();
 Command plan_command();
@@ -20,6 +21,7 @@ Command resume_command();
 Command run_command();
 Command status_command();
 Command table_command();
+Command tokenize_command();
 Command version_command();
 
 /// All of them, in the order of `mneme --help`.
