@@ -97,7 +97,8 @@ const AdapterBank::Entry& AdapterBank::entry(AdapterId id) const { return const_
 
 void AdapterBank::build(Entry& e) {
   e.piece_sizes.clear(), e.layouts.clear(), e.piece_groups.clear(), e.views.clear(), e.size = 0;
-  const auto add_view = [&e](std::string part, ParameterRole role, std::int64_t linear, std::vector<std::int64_t> shape) {
+  const auto add_view = [&e](std::string part, ParameterRole role, std::int64_t linear,
+                             std::vector<std::int64_t> shape) {
     ParameterView view{e.name + "/" + part, e.id, role, linear, std::move(shape), e.size};
     e.size += view.size();
     e.views.push_back(std::move(view));
@@ -114,7 +115,9 @@ void AdapterBank::build(Entry& e) {
         if (is_target(e.lora, linear)) layout->parts.push_back({index, linear.first_column, linear.out});
       }
       if (layout->parts.empty()) continue;
-      const auto name_of = [&](std::int64_t linear) { return model_->linears()[static_cast<std::size_t>(linear)].name; };
+      const auto name_of = [&](std::int64_t linear) {
+        return model_->linears()[static_cast<std::size_t>(linear)].name;
+      };
       for (const auto& part : layout->parts)
         add_view(name_of(part.linear) + ".lora_A", ParameterRole::kLoraA, part.linear, {layout->rank, layout->in});
       for (const auto& part : layout->parts)
@@ -123,8 +126,9 @@ void AdapterBank::build(Entry& e) {
       e.piece_groups.push_back(static_cast<std::int64_t>(g));
       e.layouts.push_back(std::move(layout));
     }
-    MNEME_CHECK(!e.layouts.empty(), "adapter '{}' has no target above layer {}; lower first_layer or name other targets",
-                e.name, e.lora.first_layer);
+    MNEME_CHECK(!e.layouts.empty(),
+                "adapter '{}' has no target above layer {}; lower first_layer or name other targets", e.name,
+                e.lora.first_layer);
   } else if (e.kind == Kind::kFull) {
     if (e.model_weights.empty()) e.model_weights = model_->weights();
     for (const auto& [name, weight] : e.model_weights) {
@@ -163,7 +167,8 @@ void AdapterBank::rebuild_leaves(Entry& e) {
 
 AdapterId AdapterBank::add(Entry made) {
   for (const auto& e : entries_)
-    if (e->name == made.name) throw Error(fmt::format("there is an adapter named '{}' already; choose another name", made.name));
+    if (e->name == made.name)
+      throw Error(fmt::format("there is an adapter named '{}' already; choose another name", made.name));
   made.id = next_id_++;
   build(made);
   if (!made.values.defined()) made.values = at::zeros({made.size}, at::kFloat);
@@ -208,9 +213,10 @@ AdapterId AdapterBank::create_sparse(const std::string& name, std::vector<Sparse
   made.kind = Kind::kSparse;
   for (auto& support : supports) {
     const auto& linear = model_->linears().at(static_cast<std::size_t>(support.linear));
-    MNEME_CHECK(support.positions.numel() == 0 || (support.positions.min().item<std::int64_t>() >= 0 &&
-                                                   support.positions.max().item<std::int64_t>() < linear.in * linear.out),
-                "adapter '{}': a position is outside the weight of {}", name, linear.name);
+    MNEME_CHECK(
+        support.positions.numel() == 0 || (support.positions.min().item<std::int64_t>() >= 0 &&
+                                           support.positions.max().item<std::int64_t>() < linear.in * linear.out),
+        "adapter '{}': a position is outside the weight of {}", name, linear.name);
     made.support_linears.push_back(support.linear);
     made.support_positions.push_back(support.positions.contiguous());
   }
@@ -240,7 +246,8 @@ AdapterId AdapterBank::clone(AdapterId source, const std::string& name) {
 }
 
 void AdapterBank::remove(AdapterId id) {
-  MNEME_CHECK(!entry(id).trained, "adapter '{}' is being trained; choose other trainable adapters first", entry(id).name);
+  MNEME_CHECK(!entry(id).trained, "adapter '{}' is being trained; choose other trainable adapters first",
+              entry(id).name);
   std::erase_if(entries_, [id](const auto& e) { return e->id == id; });
 }
 
@@ -325,7 +332,8 @@ at::Tensor AdapterBank::tensor(AdapterId id, const ParameterView& view) const {
   const Entry& e = entry(id);
   std::int64_t start = 0;
   for (const auto& piece : e.pieces) {
-    if (view.offset < start + piece.numel()) return piece.flatten().narrow(0, view.offset - start, view.size()).view(view.shape);
+    if (view.offset < start + piece.numel())
+      return piece.flatten().narrow(0, view.offset - start, view.size()).view(view.shape);
     start += piece.numel();
   }
   throw Error(fmt::format("parameter '{}' does not belong to adapter '{}'", view.name, e.name));
@@ -334,8 +342,9 @@ at::Tensor AdapterBank::tensor(AdapterId id, const ParameterView& view) const {
 void AdapterBank::interpolate(AdapterId dst, AdapterId src, double keep) {
   Entry& to = entry(dst);
   const Entry& from = entry(src);
-  MNEME_CHECK(to.kind == from.kind && to.size == from.size, "adapters '{}' ({} parameters) and '{}' ({}) differ in kind or size",
-              to.name, to.size, from.name, from.size);
+  MNEME_CHECK(to.kind == from.kind && to.size == from.size,
+              "adapters '{}' ({} parameters) and '{}' ({}) differ in kind or size", to.name, to.size, from.name,
+              from.size);
   at::Tensor target = to.values.detach();
   if (keep == 0.0)
     target.copy_(from.values.detach());
@@ -363,8 +372,8 @@ model::ActiveAdapters AdapterBank::resolve(const ForwardSpec& spec) const {
                                   use.coefficient, use.gate});
       }
     } else {
-      MNEME_CHECK(e.kind == Kind::kFull, "adapter '{}' is a free parameter: use tensor() to build a prefix or a gate of it",
-                  e.name);
+      MNEME_CHECK(e.kind == Kind::kFull,
+                  "adapter '{}' is a free parameter: use tensor() to build a prefix or a gate of it", e.name);
     }
   }
   return active;

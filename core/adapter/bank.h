@@ -77,8 +77,8 @@ class AdapterBank {
   void set_trainable(const std::vector<AdapterId>& ids);
   const std::vector<AdapterId>& trainable() const;
 
-  at::Tensor values() const;                ///< fp32 [n]: every trainable parameter
-  at::Tensor gradient() const;              ///< fp32 [n]: backward() accumulates into it
+  at::Tensor values() const;                 ///< fp32 [n]: every trainable parameter
+  at::Tensor gradient() const;               ///< fp32 [n]: backward() accumulates into it
   std::vector<ParameterView> views() const;  ///< of values() and gradient(), in order, without gaps
 
   at::Tensor values(AdapterId id) const;                 ///< fp32 [n_id], shares storage with the adapter

@@ -55,9 +55,9 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
-  learner_.emplace(build_model(options_.model),
-                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots},
-                   *record_);
+  learner_.emplace(
+      build_model(options_.model),
+      LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots}, *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;
@@ -98,7 +98,8 @@ double Session::prompts_in_row(std::int64_t after) const {
   std::int64_t prompts = 0;
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const bool seen = after == 0 || static_cast<std::int64_t>(i) < after;
-    if (seen || options_.eval.rows != "lower") prompts += options_.eval.split == "eval" ? tasks_[i].eval_rows : tasks_[i].test_rows;
+    if (seen || options_.eval.rows != "lower")
+      prompts += options_.eval.split == "eval" ? tasks_[i].eval_rows : tasks_[i].test_rows;
   }
   return static_cast<double>(prompts);
 }
@@ -106,8 +107,10 @@ double Session::prompts_in_row(std::int64_t after) const {
 void Session::tell(ProgressMoment moment) {
   moment.done = done_;
   progress_->update(moment);
-  if (stop_()) throw Stopped(fmt::format("stopped in stage {} of {}; the run goes on from its last finished stage when it is resumed",
-                                         stages_done_ + 1, stages_.size()));
+  if (stop_())
+    throw Stopped(
+        fmt::format("stopped in stage {} of {}; the run goes on from its last finished stage when it is resumed",
+                    stages_done_ + 1, stages_.size()));
 }
 
 RunInfo Session::info() const {
@@ -171,10 +174,11 @@ double Session::evaluate(std::int64_t after) {
   const auto start = std::chrono::steady_clock::now();
   const double before = done_.prompts, prompts = prompts_in_row(after);
   tell({.phase = "evaluate", .task = after});
-  const auto row = evaluator_->evaluate(after, stages_.back().tasks.back(), *record_, [&](std::int64_t done, std::int64_t total) {
-    done_.prompts = before + prompts * static_cast<double>(done) / static_cast<double>(total);
-    tell({.phase = "evaluate", .task = after, .step = done, .steps = total});
-  });
+  const auto row =
+      evaluator_->evaluate(after, stages_.back().tasks.back(), *record_, [&](std::int64_t done, std::int64_t total) {
+        done_.prompts = before + prompts * static_cast<double>(done) / static_cast<double>(total);
+        tell({.phase = "evaluate", .task = after, .step = done, .steps = total});
+      });
   done_.prompts = before + prompts;
   std::string cells;
   for (const double cell : row) cells += fmt::format(" {:.3f}", cell);
@@ -192,7 +196,11 @@ void Session::run_stage(const Stage& stage) {
   tell({.phase = "train", .task = task.task()});
   const TrainCost trained = trainer_->train(task, [&](const TrainProgress& p) {
     done_.samples = std::min(done_.samples + static_cast<double>(options_.train.batch_size), base.samples + samples);
-    tell({.phase = "train", .task = task.task(), .step = p.steps_done, .steps = p.steps_total, .note = fmt::format("loss {:.3f}", p.loss)});
+    tell({.phase = "train",
+          .task = task.task(),
+          .step = p.steps_done,
+          .steps = p.steps_total,
+          .note = fmt::format("loss {:.3f}", p.loss)});
   });
   done_.samples = base.samples + samples;  // also where a strategy ended early
   CostEvent cost;
@@ -223,8 +231,8 @@ void Session::save_adapters(std::int64_t after) {
   for (const AdapterId id : learner_->bank().ids())
     if (learner_->bank().lora_options(id) != nullptr) ids.push_back(id);
   for (const AdapterId id : ids)
-    write_peft(ids.size() == 1 ? directory : directory / learner_->bank().name(id), learner_->bank(), id, learner_->model(),
-               options_.model.path.string());
+    write_peft(ids.size() == 1 ? directory : directory / learner_->bank().name(id), learner_->bank(), id,
+               learner_->model(), options_.model.path.string());
 }
 
 void Session::run() {
