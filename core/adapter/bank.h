@@ -8,20 +8,11 @@
 #include <vector>
 
 #include "core/adapter/forward_spec.h"
+#include "core/adapter/lora.h"
 #include "core/base/random.h"
 #include "core/model/transformer.h"
 
 namespace mneme {
-
-/// A low-rank adapter. Source: Hu et al. 2021, "LoRA"; names and defaults as in PEFT.
-struct LoraOptions {
-  std::int64_t rank = 8;
-  double alpha = 16;   ///< the update is alpha / rank · B A x
-  double dropout = 0;  ///< on the input of A, in training
-  /// Last parts of module paths ("q_proj"), or "all-linear".
-  std::vector<std::string> targets = {"q_proj", "v_proj"};
-  std::int64_t first_layer = 0;  ///< no adapter below this layer
-};
 
 enum class ParameterRole { kLoraA, kLoraB, kWeight, kFree };
 

@@ -42,6 +42,15 @@ void StateVisitor::integers(const std::string& name, std::vector<std::int64_t>& 
   values.assign(data, data + packed.numel());
 }
 
+void StateVisitor::integers(const std::string& name, std::map<std::int64_t, std::int64_t>& values) {
+  std::vector<std::int64_t> keys, mapped;
+  for (const auto& [key, value] : values) keys.push_back(key), mapped.push_back(value);
+  integers(name + "/keys", keys);
+  integers(name + "/values", mapped);
+  values.clear();
+  for (std::size_t i = 0; i < keys.size(); ++i) values[keys[i]] = mapped[i];
+}
+
 void StateVisitor::texts(const std::string& name, std::vector<std::string>& values) {
   auto count = static_cast<std::int64_t>(values.size());
   integer(name + "/count", count);

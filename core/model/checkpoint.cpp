@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -50,10 +51,33 @@ std::map<std::string, at::Tensor> read_tensors(const fs::path& directory) {
   return all;
 }
 
-/// Buffers of old checkpoints, and the head that a tied embedding makes superfluous.
-bool ignored(const std::string& name, const TransformerConfig& config) {
-  return name.ends_with(".rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight");
+/// Further names of the embedding, which files repeat.
+constexpr std::array kEmbeddingCopies = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+
+bool same(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() && at::equal(a, b);
 }
+
+/// As transformers does: a head in the file of a model with tied embeddings is used where it differs from them, and one
+/// of the two is enough. Changes the config to what the file holds.
+void settle_tied(TransformerConfig& config, std::map<std::string, at::Tensor>& found) {
+  const Architecture names = architecture(config);
+  for (const char* copy : kEmbeddingCopies) {
+    const auto it = config.encoder_decoder() ? found.find(copy) : found.end();
+    if (it == found.end()) continue;
+    const auto [embedding, added] = found.try_emplace(names.embedding, it->second);
+    if (added || same(embedding->second, it->second)) found.erase(it);
+  }
+  if (!config.tie_word_embeddings) return;
+  const auto head = found.find(names.head);
+  if (head == found.end()) return;
+  const auto [embedding, added] = found.try_emplace(names.embedding, head->second);
+  config.tie_word_embeddings = added || same(embedding->second, head->second);
+  if (config.tie_word_embeddings) found.erase(head);
+}
+
+/// Buffers of old checkpoints.
+bool ignored(const std::string& name) { return name.ends_with(".rotary_emb.inv_freq"); }
 
 /// Everything that does not fit, one line each.
 std::vector<std::string> differences(const TransformerConfig& config, const std::map<std::string, at::Tensor>& found) {
@@ -73,15 +97,16 @@ std::vector<std::string> differences(const TransformerConfig& config, const std:
     }
   }
   for (const auto& [name, tensor] : found)
-    if (!known.contains(name) && !ignored(name, config)) lines.push_back(fmt::format("unexpected: '{}'", name));
+    if (!known.contains(name) && !ignored(name)) lines.push_back(fmt::format("unexpected: '{}'", name));
   return lines;
 }
 
 }  // namespace
 
 std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype) {
-  const TransformerConfig config = read_config(directory / "config.json");
-  const std::map<std::string, at::Tensor> found = read_tensors(directory);
+  TransformerConfig config = read_config(directory / "config.json");
+  std::map<std::string, at::Tensor> found = read_tensors(directory);
+  settle_tied(config, found);
   const std::vector<std::string> wrong = differences(config, found);
   if (!wrong.empty())
     throw Error(

@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
-#include "core/model/decoder_stack.h"
+#include "core/model/layer_stack.h"
 #include "core/model/transformer_parts.h"
 
 namespace mneme::model {
@@ -126,12 +126,12 @@ std::unique_ptr<Transformer> Transformer::merged(const ActiveAdapters& adapters)
       new Transformer(std::make_unique<Parts>(Parts{make_weights(config(), dtype(), named), {}})));
 }
 
-const DecoderWeights& Decoder::weights(const Transformer& model, std::unique_ptr<DecoderWeights>& scratch) {
+const ModelWeights& Weights::of(const Transformer& model, std::unique_ptr<ModelWeights>& scratch) {
   const Transformer::Parts& parts = *model.parts_;
   if (parts.bound.empty()) return parts.weights;
   std::map<std::string, at::Tensor> named;
   for (const auto& [name, tensor] : model.weights()) named[name] = tensor;
-  scratch = std::make_unique<DecoderWeights>(make_weights(model.config(), model.dtype(), named));
+  scratch = std::make_unique<ModelWeights>(make_weights(model.config(), model.dtype(), named));
   scratch->rope = parts.weights.rope;
   return *scratch;
 }

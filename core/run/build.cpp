@@ -35,27 +35,24 @@ std::vector<TaskInfo> task_infos(const data::Stream& stream) {
   return infos;
 }
 
-Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const text::Tokenizer& tokenizer,
-                      const RunOptions& options) {
-  data::LengthLimits limits;
-  limits.max_total = options.max_length;
-  limits.max_answer = options.max_answer;
-  limits.special = (tokenizer.bos() ? 1 : 0) + (tokenizer.eos() ? 1 : 0);
-  const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split, limits, options.cache);
+Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
+                      const text::Tokenizer& tokenizer, const RunOptions& options) {
+  const data::TokenizedSplit rows = data::tokenize_split(
+      tokenizer, task, split, form.training_limits(options.max_length, options.max_answer), options.cache);
   Dataset samples;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = rows[i];
-    Sample sample;
-    sample.task = index;
-    if (const auto bos = tokenizer.bos()) sample.tokens.push_back(*bos);
-    sample.tokens.insert(sample.tokens.end(), row.prompt.begin(), row.prompt.end());
+    Sample sample{.tokens = form.prompt(row.prompt), .first_label = 0, .task = index};
     sample.first_label = static_cast<std::int64_t>(sample.tokens.size());
-    sample.tokens.insert(sample.tokens.end(), row.answer.begin(), row.answer.end());
-    // An answer that was cut does not end where it was cut.
-    if (const auto eos = tokenizer.eos(); eos && row.answer_cut_tokens == 0) sample.tokens.push_back(*eos);
+    const Tokens answer = form.answer(row.answer, row.answer_cut_tokens == 0);
+    sample.tokens.insert(sample.tokens.end(), answer.begin(), answer.end());
     samples.push_back(std::make_shared<const Sample>(std::move(sample)));
   }
   return samples;
+}
+
+data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options) {
+  return {tokenizer, model::read_config(model_directory(options) / "config.json").encoder_decoder()};
 }
 
 }  // namespace mneme::run

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/sequence_form.h"
 #include "core/data/stream.h"
 #include "core/event/event.h"
 #include "core/model/transformer.h"
@@ -24,7 +25,10 @@ data::Stream build_stream(const RunOptions& options);
 std::vector<TaskInfo> task_infos(const data::Stream& stream);
 
 /// Training or held-out samples of a task: [bos] prompt answer eos, labels are the answer and eos.
-Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const text::Tokenizer& tokenizer,
-                      const RunOptions& options);
+Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
+                      const text::Tokenizer& tokenizer, const RunOptions& options);
+
+/// Where the model of a run wants special tokens.
+data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options);
 
 }  // namespace mneme::run

@@ -156,7 +156,7 @@ RunOptions read_options(const config::Node& resolved) {
   // Read by the launcher, by interpolations and by people.
   for (const char* key : {"launcher", "data", "name"}) root.node(key);
   root.finish();
-  options.cache = (cache_directory() / "tokens").string();
+  options.cache = cache_directory().string();
   return options;
 }
 

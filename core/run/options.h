@@ -31,7 +31,7 @@ struct RunOptions {
   std::uint64_t seed = 0;
   std::int64_t max_length = 512;  ///< tokens of prompt and answer together
   std::int64_t max_answer = 0;    ///< tokens of an answer that are learnt; 0: all
-  std::string cache;              ///< directory of token caches; "" for none
+  std::string cache;              ///< directory of caches (tokens, features); "" for none
   ModelOptions model;
   AdapterOptions adapter;
   TrainOptions train;

@@ -50,7 +50,8 @@ const ParamSpecs& pretrain_specs() {
       {"model.tie_word_embeddings", kBool, "true", "", "whether the head is the embedding"},
       {"text.kind", kChoice, "generated", "generated|files", "where documents come from"},
       {"text.seed", kInt, "1", ">= 0", "of the generated text and of the documents' order"},
-      {"text.files", kTextList, "[]", "", "plain text, or .json with rows of prompt and answer"}};
+      {"text.files", kTextList, "[]", "", "plain text, or .json with rows of prompt and answer"},
+      {"text.answers", kBool, "true", "", "whether rows are read with their answers, or their prompts alone"}};
   return specs;
 }
 
@@ -59,7 +60,7 @@ class Documents {
  public:
   Documents(const PretrainText& options, std::int64_t max_length)
       : max_length_(max_length), order_(options.seed, "pretrain/order"), generator_(options.seed) {
-    for (const auto& file : options.files) read(file);
+for (const auto& file : options.files) read(file, options.answers);
     MNEME_CHECK(options.kind == "generated" || !rows_.empty(), "text.files: the {} file(s) hold no document",
                 options.files.size());
   }
@@ -75,7 +76,7 @@ class Documents {
   }
 
  private:
-  void read(const std::filesystem::path& file) {
+  void read(const std::filesystem::path& file, bool answers) {
     const std::string text = read_file(file);
     if (file.extension() == ".json") {
       const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -84,7 +85,11 @@ class Documents {
       for (std::size_t i = 0; i < json.size(); ++i) {
         if (!json[i].is_object() || !json[i].contains("prompt") || !json[i].contains("answer"))
           throw DataError(fmt::format("{}: row {} has no prompt and answer", file.string(), i));
-        rows_.emplace_back(json[i]["prompt"].get<std::string>(), json[i]["answer"].get<std::string>());
+        auto prompt = json[i]["prompt"].get<std::string>();
+        if (answers)
+          rows_.emplace_back(std::move(prompt), json[i]["answer"].get<std::string>());
+        else
+          rows_.emplace_back("", std::move(prompt));  // a text like any other
       }
     } else {
       for (std::size_t start = 0; start < text.size();) {
@@ -194,6 +199,7 @@ PretrainOptions read_pretrain_options(const config::Node& resolved) {
   o.text.kind = t.text("kind");
   o.text.seed = static_cast<std::uint64_t>(t.int64("seed"));
   for (const auto& file : t.texts("files")) o.text.files.emplace_back(file);
+  o.text.answers = t.flag("answers");
   return o;
 }
 

@@ -16,6 +16,7 @@ struct PretrainText {
   std::uint64_t seed = 1;          ///< of the generated text and of the order of files' documents
   /// kind files: plain text (each paragraph a document) or, ending in .json, rows of prompt and answer.
   std::vector<std::filesystem::path> files;
+  bool answers = true;  ///< whether rows are read with their answers, or their prompts alone
 };
 
 /// A small base model trained from text with a byte-level tokenizer; the file that `mneme pretrain` reads.

@@ -47,17 +47,19 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   stream_ = build_stream(options_);
   tokenizer_ = text::load_tokenizer(model_directory(options_.model));
   tasks_ = task_infos(stream_);
+  const data::SequenceForm form = sequence_form(*tokenizer_, options_.model);
   for (std::size_t i = 0; i < stream_.tasks.size(); ++i) {
     const auto index = static_cast<std::int64_t>(i) + 1;
-    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, *tokenizer_, options_));
-    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, *tokenizer_, options_));
+    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, form, *tokenizer_, options_));
+    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, form, *tokenizer_, options_));
   }
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
-  learner_.emplace(
-      build_model(options_.model),
-      LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots}, *record_);
+  learner_.emplace(build_model(options_.model),
+                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size,
+                                  options_.eval.decode_slots, options_.cache},
+                   *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;

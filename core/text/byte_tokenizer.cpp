@@ -25,14 +25,18 @@ std::string ByteTokenizer::decode(std::span<const std::int32_t> ids, SpecialToke
   for (const std::int32_t id : ids) {
     if (id < 0 || id >= kVocabSize)
       throw DataError(fmt::format("token id {} is outside the byte tokenizer's vocabulary of {}", id, kVocabSize));
-    if (id < kBos) {
-      out.push_back(static_cast<char>(id));
-    } else if (special == SpecialTokens::kKeep) {
-      out += id == kBos ? "<bos>" : id == kEos ? "<eos>" : "<pad>";
-    }
+    if (id < kBos || special == SpecialTokens::kKeep) out += *token(id);
   }
   return out;
 }
+
+std::optional<std::string> ByteTokenizer::token(std::int32_t id) const {
+  if (id < 0 || id >= kVocabSize) return std::nullopt;
+  if (id < kBos) return std::string(1, static_cast<char>(id));
+  return id == kBos ? "<bos>" : id == kEos ? "<eos>" : "<pad>";
+}
+
+std::string ByteTokenizer::bytes_of(std::int32_t id) const { return token(id).value_or(""); }
 
 std::string ByteTokenizer::identity() const {
   return sha256_hex("mneme byte tokenizer, version 1: 256 bytes, bos, eos, pad");

@@ -16,6 +16,8 @@ class ByteTokenizer final : public Tokenizer {
   TokenIds with_special(TokenIds ids) const override;
   /// Special tokens, where kept, as <bos>, <eos> and <pad>.
   std::string decode(std::span<const std::int32_t> ids, SpecialTokens special = SpecialTokens::kSkip) const override;
+  std::optional<std::string> token(std::int32_t id) const override;
+  std::string bytes_of(std::int32_t id) const override;
   std::int32_t vocab_size() const override { return kVocabSize; }
   std::optional<std::int32_t> bos() const override { return kBos; }
   std::optional<std::int32_t> eos() const override { return kEos; }

@@ -1,23 +1,28 @@
 #include "core/text/tokenizer.h"
 
-#include <nlohmann/json.hpp>
+#include <array>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/text/byte_tokenizer.h"
+#include "core/text/directory_config.h"
+#include "core/text/model_files.h"
 
 namespace mneme::text {
 
 namespace {
-/// tokenizer_class of a tokenizer_config.json, "" if there is no such file or key.
-std::string tokenizer_class(const std::filesystem::path& directory) {
-  const auto path = directory / "tokenizer_config.json";
-  if (!std::filesystem::exists(path)) return "";
-  const auto config = nlohmann::json::parse(read_file(path), nullptr, false);
-  if (!config.is_object())
-    throw DataError(fmt::format("{}: is not a JSON object; expected a tokenizer configuration", path.string()));
-  const auto entry = config.find("tokenizer_class");
-  return entry != config.end() && entry->is_string() ? entry->get<std::string>() : "";
+/// T5 or LLaMA, by the class that the files name, else by the model, else by the file's name; none if another is named.
+std::optional<SentencePieceStyle> style_of(const DirectoryConfig& config, std::string_view file) {
+  if (config.tokenizer_class == "T5Tokenizer") return SentencePieceStyle::kT5;
+  if (config.tokenizer_class == "LlamaTokenizer") return SentencePieceStyle::kLlama;
+  if (!config.tokenizer_class.empty()) return std::nullopt;
+  for (const char* type : {"t5", "mt5"})
+    if (config.model_type == type) return SentencePieceStyle::kT5;
+  for (const char* type : {"llama", "mistral"})
+    if (config.model_type == type) return SentencePieceStyle::kLlama;
+  if (!config.model_type.empty()) return std::nullopt;
+  return file == "spiece.model" ? SentencePieceStyle::kT5 : SentencePieceStyle::kLlama;
 }
 }  // namespace
 
@@ -29,16 +34,24 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_dir
   if (!std::filesystem::is_directory(model_directory))
     throw DataError(fmt::format("{}: is not a directory; expected a model directory with a tokenizer in it",
                                 model_directory.string()));
-  const std::string name = tokenizer_class(model_directory);
-  if (name == ByteTokenizer::kClassName) return std::make_unique<ByteTokenizer>();
-  std::string found = name.empty() ? "no tokenizer_class" : fmt::format("tokenizer_class '{}'", name);
-  for (const char* file : {"tokenizer.json", "tokenizer.model", "spiece.model"}) {
-    if (std::filesystem::exists(model_directory / file)) found += fmt::format(", {}", file);
+  const DirectoryConfig config = read_directory_config(model_directory);
+  if (config.tokenizer_class == ByteTokenizer::kClassName) return std::make_unique<ByteTokenizer>();
+  const auto json = model_directory / "tokenizer.json";
+  if (std::filesystem::exists(json)) return tokenizer_from_json(read_file(json), config, json.string());
+  for (const char* name : {"spiece.model", "tokenizer.model"}) {
+    const auto file = model_directory / name;
+    const auto style = style_of(config, name);
+    if (style && std::filesystem::exists(file))
+      return tokenizer_from_sentencepiece(read_file(file), *style, config, file.string());
   }
+  const std::string named = config.tokenizer_class.empty()
+                                ? "no tokenizer_class"
+                                : fmt::format("tokenizer_class '{}'", config.tokenizer_class);
   throw DataError(
-      fmt::format("{}: no tokenizer that this program reads: found {}; expected a tokenizer_config.json with "
+      fmt::format("{}: no tokenizer that this program reads: found {}, model_type '{}'; expected tokenizer.json, or "
+                  "spiece.model or tokenizer.model of a T5 or LLaMA, or a tokenizer_config.json with "
                   "\"tokenizer_class\": \"{}\"",
-                  model_directory.string(), found, ByteTokenizer::kClassName));
+                  model_directory.string(), named, config.model_type, ByteTokenizer::kClassName));
 }
 
 }  // namespace mneme::text

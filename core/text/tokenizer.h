@@ -31,9 +31,18 @@ class Tokenizer {
   /// eos behind).
   virtual TokenIds with_special(TokenIds ids) const = 0;
 
-  /// The text of ids. Throws DataError for an id that is not in [0, vocab_size()).
+  /// The text of ids, valid UTF-8 for tokenizers of Hugging Face's kind: what is cut within a character becomes U+FFFD.
+  /// An id that no token has (a model may have more rows than its tokenizer has tokens) adds nothing. Throws DataError
+  /// for an id that cannot be one.
   virtual std::string decode(std::span<const std::int32_t> ids, SpecialTokens special = SpecialTokens::kSkip) const = 0;
 
+  /// A token as the vocabulary writes it; none if no token has the id.
+  virtual std::optional<std::string> token(std::int32_t id) const = 0;
+
+  /// The bytes that a token stands for, which may start or end within a character; "" if no token has the id.
+  virtual std::string bytes_of(std::int32_t id) const = 0;
+
+  /// One more than the largest id.
   virtual std::int32_t vocab_size() const = 0;
   virtual std::optional<std::int32_t> bos() const = 0;
   virtual std::optional<std::int32_t> eos() const = 0;
@@ -43,8 +52,10 @@ class Tokenizer {
   virtual std::string identity() const = 0;
 };
 
-/// The tokenizer of the model in that directory. Its tokenizer_config.json may name the byte tokenizer; throws
-/// DataError naming what was found when no known tokenizer is there.
+/// The tokenizer of the model in that directory, as Hugging Face's AutoTokenizer finds it: tokenizer.json, else a
+/// SentencePiece model (spiece.model, tokenizer.model) read as T5's or LLaMA's, with the special tokens that
+/// tokenizer_config.json or special_tokens_map.json name; or the byte tokenizer that tokenizer_config.json names.
+/// Throws DataError naming what was found when no known tokenizer is there, or the field that is not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_directory);
 
 }  // namespace mneme::text

@@ -4,11 +4,16 @@
 ///   L(fast) = CE(current and replay together) + gamma · MSE(h_fast(replay), h_slow(replay)),
 ///   slow <- ema · slow + (1 - ema) · fast after each optimiser step; the slow adapter answers.
 /// Variant `repo_fixed`, what the released code does once its crash, its padding and its masks are mended:
-///   L(fast) = (CE(current) + CE(replay)) / 2 + gamma · mean(max(h_slow - h_fast, 0)^2), slow <- fast at each task's end,
-///   a step's samples enter the buffer before the draw; the fast adapter answers.
-/// Deviations: the slow adapter starts as a copy of the fast one (the released code starts it as the bare model); replay
-/// and consistency start with the second task, so that a single task trains as plain fine-tuning does; hidden states are
-/// those of real tokens alone, since there is no padding. What the paper reports at test is not known to us: evaluate.
+///   L(fast) = (CE(current) + CE(replay)) / 2 + gamma · mean(max(h_slow - h_fast, 0)^2), slow <- fast at each task's
+///   end, a step's samples enter the buffer before the draw; the fast adapter answers.
+/// Variant `repo_asis`: as repo_fixed, with the released padding: sequences of a batch are filled up on the left with
+/// token 0, which attention sees; in the replayed ones token 0 is also a label, and the filling's hidden states count.
+///
+/// Deviations: the slow adapter starts as a copy of the fast one, which is the bare model as in the released
+/// code, and follows it from the first step or task on (`refresh: never` leaves it bare, what the released update comes
+/// to); replay and consistency start with the second task, so that a single task trains as plain fine-tuning does; in
+/// the other variants hidden states are those of real tokens alone, since there is no padding; prompts are never padded
+/// at test. What the paper reports at test is not known to us: `evaluate`.
 #include "core/plugin.h"
 
 namespace {
@@ -17,12 +22,20 @@ class Ilora final : public mneme::Strategy {
  public:
   static mneme::ParamSpecs parameters() {
     using enum mneme::ParamType;
-    return {{"variant", kChoice, "paper", "paper|repo_fixed", "the paper's method, or the released code's with its faults mended"},
+    return {{"variant", kChoice, "paper", "paper|repo_fixed|repo_asis",
+             "the paper's method, or the released code's with its faults mended or with its padding"},
             {"ema", kReal, "0.9", "[0, 1]", "part of the slow adapter that a step keeps (variant paper)"},
             {"gamma", kReal, "1.0", ">= 0", "weight of the consistency between fast and slow hidden states"},
             {"layers", kChoice, "all", "all|last", "which hidden states the consistency compares"},
             {"capacity", kInt, "500", ">= 0", "samples that the reservoir holds, over all tasks"},
-            {"evaluate", kChoice, "auto", "auto|slow|fast", "which adapter answers; auto: slow for paper, fast for repo_fixed"}};
+            {"evaluate", kChoice, "auto", "auto|slow|fast",
+             "which adapter answers; auto: slow for paper, fast for the others"},
+            {"refresh", kChoice, "task", "task|never",
+             "when slow takes over fast: at a task's end, or never (not in paper)"},
+            {"probe", kBool, "false", "", "whether to record loss and accuracy between the minima of successive tasks"},
+            {"probe_points", kInt, "11", ">= 2", "positions on the line and on the curve between two minima"},
+            {"probe_samples", kInt, "32", ">= 1", "held-out samples of each task at each position"},
+            {"probe_steps", kInt, "40", ">= 0", "training steps of the curve's middle point; 0: the line only"}};
   }
   explicit Ilora(const mneme::Params& p)
       : paper_(p.choice("variant") == "paper"),
@@ -30,13 +43,18 @@ class Ilora final : public mneme::Strategy {
         gamma_(p.real("gamma")),
         all_layers_(p.choice("layers") == "all"),
         capacity_(p.integer("capacity")),
-        evaluate_slow_(p.choice("evaluate") == "auto" ? paper_ : p.choice("evaluate") == "slow") {}
+        pads_(p.choice("variant") == "repo_asis"),
+        refreshes_(p.choice("refresh") == "task"),
+        evaluate_slow_(p.choice("evaluate") == "auto" ? paper_ : p.choice("evaluate") == "slow"),
+        probes_(p.flag("probe")),
+        probe_options_{p.integer("probe_points"), p.integer("probe_samples"), p.integer("probe_steps")} {}
 
   void attach(mneme::Learner& learner) override {
     fast_ = learner.create_adapter("default");
     slow_ = learner.bank().clone(fast_, "slow");
     learner.bank().set_trainable({fast_});
     buffer_.emplace(capacity_, learner.random("reservoir"));
+    if (probes_) probe_.emplace(probe_options_, learner.random("probe"));
   }
 
   void before_task(mneme::Learner&, const mneme::TaskView& task) override { stage_ = task.stage; }
@@ -55,8 +73,11 @@ class Ilora final : public mneme::Strategy {
 
   mneme::Terms loss(mneme::Learner& learner, const mneme::StepBatch& step) override {
     mneme::Terms terms;
-    const mneme::Batch* current = step.find("current");
-    const mneme::Batch* replay = step.find("replay");
+    mneme::StepBatch padded;
+    if (pads_)
+      for (const auto& [name, batch] : step.parts) padded.parts.emplace(name, filled(batch, name == "replay"));
+    const mneme::Batch* current = (pads_ ? padded : step).find("current");
+    const mneme::Batch* replay = (pads_ ? padded : step).find("replay");
     if (current != nullptr) terms.push_back(learner.cross_entropy(learner.active(), *current));
     if (replay == nullptr) return terms;
     if (current != nullptr) terms.back().weight = share_of(*current, *replay);
@@ -68,8 +89,9 @@ class Ilora final : public mneme::Strategy {
     if (paper_) learner.bank().interpolate(slow_, fast_, ema_);
   }
 
-  void after_task(mneme::Learner& learner, const mneme::TaskView&) override {
-    if (!paper_) learner.bank().copy(slow_, fast_);
+  void after_task(mneme::Learner& learner, const mneme::TaskView& task) override {
+    if (!paper_ && refreshes_) learner.bank().copy(slow_, fast_);
+    if (probe_) probe_->after_task(learner, task);
   }
 
   mneme::ForwardSpec route(mneme::Learner&, const mneme::PromptBatch&) override {
@@ -80,9 +102,48 @@ class Ilora final : public mneme::Strategy {
     visitor.integer("fast", fast_);
     visitor.integer("slow", slow_);
     visitor.object("buffer", *buffer_);
+    if (probe_) visitor.object("probe", *probe_);
   }
 
  private:
+  /// The batch as the released code pads it: token 0 on the left up to the longest sequence, which is seen like any
+  /// other token, and is a label too if `labelled`.
+  static mneme::Batch filled(const mneme::Batch& batch, bool labelled) {
+    std::size_t longest = 0;
+    for (const auto& sample : batch.samples) longest = std::max(longest, sample->tokens.size());
+    mneme::Dataset samples;
+    for (const auto& sample : batch.samples) {
+      mneme::Sample longer = *sample;
+      longer.tokens.insert(longer.tokens.begin(), longest - sample->tokens.size(), 0);
+      longer.first_label += static_cast<std::int64_t>(longest - sample->tokens.size());
+      samples.push_back(std::make_shared<const mneme::Sample>(std::move(longer)));
+    }
+    mneme::Batch made = batch;
+    made.packed = mneme::make_batch(samples).packed;
+    if (labelled) label_filling(made);
+    return made;
+  }
+
+  /// Makes every filling token but the first of its sequence a label of the token before it.
+  static void label_filling(mneme::Batch& batch) {
+    const mneme::model::PackedBatch plain = batch.packed;
+    std::vector<at::Tensor> rows, labels;
+    std::vector<std::int64_t> label_offsets = {0};
+    for (std::size_t i = 0; i < batch.samples.size(); ++i) {
+      const std::int64_t first = plain.label_offsets[i], count = plain.label_offsets[i + 1] - first;
+      const auto own = static_cast<std::int64_t>(batch.samples[i]->tokens.size()) - (count > 0 ? 1 : 0);
+      const std::int64_t filling = std::max<std::int64_t>(plain.offsets[i + 1] - plain.offsets[i] - own - 1, 0);
+      rows.push_back(at::arange(plain.offsets[i], plain.offsets[i] + filling, at::kLong));
+      rows.push_back(plain.label_rows.narrow(0, first, count));
+      labels.push_back(at::zeros({filling}, at::kLong));
+      labels.push_back(plain.labels.narrow(0, first, count));
+      label_offsets.push_back(label_offsets.back() + filling + count);
+    }
+    batch.packed.label_rows = at::cat(rows);
+    batch.packed.labels = at::cat(labels);
+    batch.packed.label_offsets = std::move(label_offsets);
+  }
+
   /// The current samples' weight in the cross-entropy: their part of all label tokens of the step, or a half.
   double share_of(const mneme::Batch& current, const mneme::Batch& replay) const {
     if (!paper_) return 0.5;
@@ -120,10 +181,14 @@ class Ilora final : public mneme::Strategy {
   double ema_, gamma_;
   bool all_layers_;
   std::int64_t capacity_;
+  bool pads_, refreshes_;
   bool evaluate_slow_;
+  bool probes_;
+  mneme::ConnectivityOptions probe_options_;
   mneme::AdapterId fast_ = 0, slow_ = 0;
   std::int64_t stage_ = 0;
   std::optional<mneme::ReplayBuffer> buffer_;
+  std::optional<mneme::ConnectivityProbe> probe_;
 };
 
 }  // namespace

@@ -85,6 +85,9 @@ class Watched final : public Strategy {
   void before_task(Learner& learner, const TaskView& task) override { inner_->before_task(learner, task); }
   Dataset training_data(Learner& l, const TaskView& task) override { return inner_->training_data(l, task); }
   std::vector<Phase> phases(Learner& learner, const TaskView& task) override { return inner_->phases(learner, task); }
+  void before_phase(Learner& learner, const TaskView& task, std::int64_t index) override {
+    inner_->before_phase(learner, task, index);
+  }
   StepParts compose(Learner& learner, Dataset samples) override { return inner_->compose(learner, std::move(samples)); }
   Terms loss(Learner& learner, const StepBatch& step) override { return inner_->loss(learner, step); }
   void before_step(Learner& learner, at::Tensor& gradient) override { inner_->before_step(learner, gradient); }

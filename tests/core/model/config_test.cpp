@@ -85,14 +85,92 @@ TEST_CASE("what the blocks cannot compute is refused by name", "[config]") {
     json[key] = std::move(value);
     return error_of(json);
   };
-  CHECK_THAT(with("model_type", "mamba"), Catch::Contains("field 'model_type' is 'mamba'; supported is 'llama'"));
-  CHECK_THAT(with("hidden_act", "gelu"), Catch::Contains("field 'hidden_act' is \"gelu\"; supported is \"silu\""));
-  CHECK_THAT(with("attention_bias", true), Catch::Contains("field 'attention_bias' is true"));
-  CHECK_THAT(with("sliding_window", 4096), Catch::Contains("field 'sliding_window' is 4096"));
+  CHECK_THAT(with("model_type", "mamba"),
+             Catch::Contains("field 'model_type' is 'mamba'; supported are 'llama', 'mistral'"));
+  CHECK_THAT(with("hidden_act", "tanh"), Catch::Contains("field 'hidden_act' is \"tanh\"; supported are silu"));
+  CHECK_THAT(with("sliding_window", 4096), Catch::Contains("field 'sliding_window' is 4096; this family has none"));
   CHECK_THAT(with("quantization_config", Json::object()), Catch::Contains("quantization_config"));
   CHECK_THAT(with("partial_rotary_factor", 0.5), Catch::Contains("partial_rotary_factor"));
   CHECK_THAT(with("rope_scaling", {{"type", "yarn"}}),
              Catch::Contains("field 'type' is \"yarn\"; supported are default, linear and llama3"));
+}
+
+TEST_CASE("fields that a family does not have are refused, and mixed attention", "[config]") {
+  const auto with = [](const char* family, Json more) {
+    Json json = plain();
+    json["model_type"] = family;
+    json.update(more);
+    return error_of(json);
+  };
+  CHECK_THAT(with("qwen2", {{"attention_bias", true}}), Catch::Contains("field 'attention_bias' is true; this family"));
+  CHECK_THAT(with("mistral", {{"mlp_bias", true}}), Catch::Contains("field 'mlp_bias' is true; this family"));
+  CHECK_THAT(with("mistral", {{"sliding_window", 0}}), Catch::Contains("field 'sliding_window' is 0"));
+  CHECK_THAT(with("qwen3", {{"use_sliding_window", true}, {"sliding_window", 8}, {"max_window_layers", 1}}),
+             Catch::Contains("field 'max_window_layers' is 1"));
+  CHECK_THAT(with("qwen2", {{"use_sliding_window", true},
+                            {"sliding_window", 8},
+                            {"layer_types", {"full_attention", "sliding_attention"}}}),
+             Catch::Contains("field 'layer_types'"));
+  CHECK_THAT(with("llama", {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta_fast", 3}}}}),
+             Catch::Contains("field 'beta_fast' is 3; rope scaling of type 'linear' has no such field"));
+}
+
+TEST_CASE("families differ by what their configs mean", "[config]") {
+  const auto of = [](const char* family, Json more) {
+    Json json = plain();
+    json["model_type"] = family;
+    json.update(more);
+    return read(json);
+  };
+  CHECK(of("llama", {{"attention_bias", true}}).out_bias);
+  CHECK(of("llama", {{"mlp_bias", true}}).mlp_bias);
+  CHECK(of("mistral", {{"sliding_window", 9}}).sliding_window == 9);
+  CHECK(of("mistral", {{"sliding_window", nullptr}}).sliding_window == 0);
+  CHECK(of("mistral", {}).sliding_window == 4096);
+  CHECK((of("qwen2", {}).qkv_bias && !of("qwen2", {}).out_bias));
+  CHECK(of("qwen2", {{"sliding_window", 9}}).sliding_window == 0);
+  CHECK(of("qwen2", {{"use_sliding_window", true}, {"sliding_window", 9}, {"max_window_layers", 0}}).sliding_window ==
+        9);
+  CHECK((of("qwen3", {}).qk_norm && of("qwen3", {}).head_dim == 128));
+}
+
+namespace {
+Json plain_t5() {
+  return {{"model_type", "t5"}, {"vocab_size", 100}, {"d_model", 64}, {"d_kv", 12},
+          {"d_ff", 96},         {"num_layers", 2},   {"num_heads", 4}};
+}
+}  // namespace
+
+TEST_CASE("a T5 config is read with its defaults and variants", "[config]") {
+  const TransformerConfig c = read(plain_t5());
+  CHECK((c.encoder_decoder() && !c.rotary()));
+  CHECK(c.num_decoder_layers == 2);
+  CHECK(c.head_dim == 12);
+  CHECK((c.hidden_act == "relu" && !c.gated_mlp));
+  CHECK(c.scale_decoder_outputs);
+  CHECK(c.relative_attention_num_buckets == 32);
+  const auto with = [](Json more) {
+    Json json = plain_t5();
+    json.update(more);
+    return json;
+  };
+  const TransformerConfig flan = read(with({{"feed_forward_proj", "gated-gelu"}, {"tie_word_embeddings", false}}));
+  CHECK((flan.hidden_act == "gelu_tanh" && flan.gated_mlp && !flan.scale_decoder_outputs));
+  // As transformers 5 writes it: tied by name, not scaled.
+  CHECK_FALSE(read(with({{"tie_word_embeddings", true}, {"scale_decoder_outputs", false}})).scale_decoder_outputs);
+  CHECK(read(with({{"feed_forward_proj", "gelu"}})).hidden_act == "gelu");
+  CHECK_THAT(error_of(with({{"feed_forward_proj", "gated-mish"}})), Catch::Contains("field 'feed_forward_proj'"));
+  CHECK_THAT(error_of(with({{"relative_attention_num_buckets", 3}})),
+             Catch::Contains("field 'relative_attention_num_buckets' is 3; expected at least 4"));
+  CHECK_THAT(error_of(with({{"relative_attention_max_distance", 16}})),
+             Catch::Contains("field 'relative_attention_max_distance' is 16; expected more than half"));
+  CHECK_THAT(error_of(with({{"d_kv", 0}})), Catch::Contains("field 'd_kv' is 0"));
+  CHECK_THAT(error_of(with({{"decoder_start_token_id", 100}})), Catch::Contains("field 'decoder_start_token_id'"));
+  const test::TemporaryDirectory directory;
+  write_config(flan, directory / "config.json");
+  const TransformerConfig again = read_config(directory / "config.json");
+  CHECK((again.hidden_act == "gelu_tanh" && again.gated_mlp && !again.scale_decoder_outputs));
+  CHECK(again.num_decoder_layers == 2);
 }
 
 TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]") {

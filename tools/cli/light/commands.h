@@ -5,7 +5,9 @@
 namespace mneme::cli {
 
 // One function per command of `mneme`; each is defined in light/<command>.cpp.
+Command adapter_command();
 Command config_command();
+Command connectivity_command();
 Command data_command();
 Command metrics_command();
 Command plan_command();
@@ -14,6 +16,7 @@ Command resume_command();
 Command run_command();
 Command status_command();
 Command table_command();
+Command tokenize_command();
 Command version_command();
 
 }  // namespace mneme::cli

@@ -1,0 +1,187 @@
+#include "core/text/model_files.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/base/unicode.h"
+#include "core/text/bpe.h"
+#include "core/text/pipeline_tokenizer.h"
+#include "core/text/sentencepiece_file.h"
+#include "core/text/unigram.h"
+
+namespace mneme::text {
+
+namespace {
+/// Adds what the configuration names: its added tokens, then its special ones, which keep the flags that they have.
+void add_configured(Pipeline& parts, const DirectoryConfig& config) {
+  for (const AddedToken& token : config.added) parts.added.add(token, *parts.model);
+  for (const auto& special : config.specials) {
+    AddedToken token = special.token;
+    if (const auto id = parts.added.id_of(token.content)) {
+      token = parts.added.tokens().at(*id);
+      token.special = true;
+    }
+    parts.added.add(token, *parts.model);
+  }
+}
+
+void finish(Pipeline& parts, const DirectoryConfig& config) {
+  parts.added.finish(parts.normalizer.get());
+  const auto id = [&](const char* name, std::optional<std::int32_t> otherwise) {
+    const auto* special = config.special(name);
+    return special == nullptr ? otherwise : parts.added.id_of(special->token.content);
+  };
+  parts.bos = id("bos_token", config.bos_id);
+  parts.eos = id("eos_token", config.eos_id);
+  parts.pad = id("pad_token", config.pad_id);
+}
+
+AddedToken added_token_of_json(const Json& value, const std::string& where) {
+  JsonFields fields(value, where);
+  AddedToken token;
+  token.content = fields.text("content");
+  token.single_word = fields.boolean("single_word");
+  token.lstrip = fields.boolean("lstrip");
+  token.rstrip = fields.boolean("rstrip");
+  token.normalized = fields.boolean("normalized");
+  token.special = fields.boolean("special");
+  fields.integer("id", kMostTokens);
+  fields.finish();
+  return token;
+}
+
+/// A special token that a class of Hugging Face's has unless the configuration names another.
+void default_special(DirectoryConfig& config, const std::string& name, const std::string& content) {
+  if (config.special(name) != nullptr) return;
+  DirectoryConfig::Special special{name, {}, true};
+  special.token.content = content;
+  special.token.special = true;
+  special.token.normalized = false;
+  config.specials.push_back(std::move(special));
+}
+
+void add_pieces(Pipeline& parts, const SentencePieceFile& file) {
+  for (const auto& piece : file.pieces) {
+    const bool control = piece.type == SentencePieceFile::PieceType::kControl;
+    if (!control && piece.type != SentencePieceFile::PieceType::kUserDefined) continue;
+    AddedToken token;
+    token.content = piece.text;
+    token.normalized = false;
+    token.special = control;
+    parts.added.add(token, *parts.model);
+  }
+}
+
+Pipeline t5_pipeline(const SentencePieceFile& file, DirectoryConfig& config, const std::string& where) {
+  std::vector<std::pair<std::string, double>> pieces;
+  for (const auto& piece : file.pieces) pieces.emplace_back(piece.text, piece.score);
+  const std::int64_t sentinels = config.extra_ids.value_or(100);
+  for (std::int64_t i = sentinels - 1; i >= 0; --i) pieces.emplace_back(fmt::format("<extra_id_{}>", i), 0.0);
+  constexpr std::int32_t kUnknown = 2;
+  Pipeline parts;
+  parts.model = std::make_unique<Unigram>(std::move(pieces), UnigramOptions{kUnknown, false}, where);
+  if (!file.character_map.empty()) parts.normalizer = make_character_map(file.character_map, where);
+  const Json blanks{{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "always"}};
+  const Json steps{{"type", "Sequence"}, {"pretokenizers", {{{"type", "WhitespaceSplit"}}, blanks}}};
+  parts.pre_tokenizer = make_pre_tokenizer(&steps, where, false);
+  parts.decoder = make_decoder(&blanks, where);
+  add_pieces(parts, file);
+  default_special(config, "eos_token", "</s>");
+  default_special(config, "unk_token", "<unk>");
+  default_special(config, "pad_token", "<pad>");
+  for (std::int64_t i = 0; i < sentinels; ++i)
+    default_special(config, fmt::format("extra_id_{}", i), fmt::format("<extra_id_{}>", i));
+  add_configured(parts, config);
+  if (const auto eos = parts.added.id_of(config.special("eos_token")->token.content)) parts.special.after = {*eos};
+  return parts;
+}
+
+/// Every way to make a piece of two others, by the piece's id and then by the length of the left part.
+MergeRules merges_of(const Vocabulary& vocabulary) {
+  std::vector<std::pair<std::int32_t, const std::string*>> by_id;
+  for (const auto& [token, id] : vocabulary) by_id.emplace_back(id, &token);
+  std::sort(by_id.begin(), by_id.end());
+  MergeRules merges;
+  for (const auto& [id, token] : by_id) {
+    const std::string_view text = *token;
+    for (std::size_t i = 1; i < text.size(); ++i) {
+      if ((static_cast<unsigned char>(text[i]) & 0xC0) == 0x80) continue;
+      if (vocabulary.contains(text.substr(0, i)) && vocabulary.contains(text.substr(i)))
+        merges.emplace_back(text.substr(0, i), text.substr(i));
+    }
+  }
+  return merges;
+}
+
+Pipeline llama_pipeline(const SentencePieceFile& file, DirectoryConfig& config, const std::string& where) {
+  Vocabulary vocabulary;
+  for (std::size_t i = 0; i < file.pieces.size(); ++i) vocabulary[file.pieces[i].text] = static_cast<std::int32_t>(i);
+  const MergeRules merges = merges_of(vocabulary);
+  BpeOptions options;
+  options.fuse_unknown = options.byte_fallback = true;
+  Pipeline parts;
+  parts.model = std::make_unique<Bpe>(std::move(vocabulary), merges, options, where);
+  const bool prefix = config.add_prefix_space.value_or(true);
+  const char* scheme = !prefix ? "never" : config.legacy.value_or(false) ? "always" : "first";
+  const Json blanks{{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", scheme}, {"split", false}};
+  parts.pre_tokenizer = make_pre_tokenizer(&blanks, where, false);
+  Json steps{{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
+             {{"type", "ByteFallback"}},
+             {{"type", "Fuse"}}};
+  if (prefix) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  const Json decoder{{"type", "Sequence"}, {"decoders", steps}};
+  parts.decoder = make_decoder(&decoder, where);
+  add_pieces(parts, file);
+  default_special(config, "bos_token", "<s>");
+  default_special(config, "eos_token", "</s>");
+  default_special(config, "unk_token", "<unk>");
+  add_configured(parts, config);
+  const auto id = [&](const char* name) { return parts.added.id_of(config.special(name)->token.content); };
+  if (const auto bos = id("bos_token"); bos && config.add_bos.value_or(false)) parts.special.before = {*bos};
+  if (const auto eos = id("eos_token"); eos && config.add_eos.value_or(false)) parts.special.after = {*eos};
+  return parts;
+}
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view content, const DirectoryConfig& config,
+                                               const std::string& where) {
+  const Json json = parse_json_object(content, where);
+  JsonFields fields(json, where + ":");
+  if (fields.text("version", "1.0") != "1.0")
+    fields.fail("version", fmt::format("is '{}'; expected 1.0", fields.text("version")));
+  fields.ignore("truncation");  // how long a text may be is the caller's to say
+  fields.ignore("padding");
+  Pipeline parts;
+  const Json& model = fields.object("model");
+  const bool bpe = model_type(model, fields.where("model")) == "BPE";
+  parts.normalizer = make_normalizer(fields.find("normalizer"), fields.where("normalizer"));
+  parts.pre_tokenizer = make_pre_tokenizer(fields.find("pre_tokenizer"), fields.where("pre_tokenizer"), bpe);
+  const bool bytes = parts.pre_tokenizer != nullptr && parts.pre_tokenizer->leaves_bytes();
+  parts.model = make_model(model, fields.where("model"), bytes);
+  parts.decoder = make_decoder(fields.find("decoder"), fields.where("decoder"));
+  parts.special = make_surroundings(fields.find("post_processor"), fields.where("post_processor"));
+  if (fields.find("added_tokens") != nullptr)
+    for (const Json& token : fields.array("added_tokens"))
+      parts.added.add(added_token_of_json(token, fields.where("added_tokens")), *parts.model);
+  fields.finish();
+  add_configured(parts, config);
+  finish(parts, config);
+  parts.tidies_blanks = config.tidies_blanks && !bpe;
+  parts.identity = sha256_hex(fmt::format("tokenizer.json {} {}", sha256_hex(content), config.digest));
+  return std::make_unique<PipelineTokenizer>(std::move(parts));
+}
+
+std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string_view content, SentencePieceStyle style,
+                                                        const DirectoryConfig& config, const std::string& where) {
+  const SentencePieceFile file = read_sentencepiece(content, where);
+  DirectoryConfig full = config;
+  const bool t5 = style == SentencePieceStyle::kT5;
+  Pipeline parts = t5 ? t5_pipeline(file, full, where) : llama_pipeline(file, full, where);
+  finish(parts, full);
+  parts.tidies_blanks = config.tidies_blanks && t5;
+  parts.identity = sha256_hex(fmt::format("{} {} {}", t5 ? "t5" : "llama", sha256_hex(content), config.digest));
+  return std::make_unique<PipelineTokenizer>(std::move(parts));
+}
+
+}  // namespace mneme::text

@@ -1,0 +1,158 @@
+// Every family against transformers and PEFT; record.py made the fixtures. $MNEME_HF_PARITY names a directory of other
+// models of the same form (live.py makes them).
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/adapter/bank.h"
+#include "core/adapter/peft.h"
+#include "core/model/generate.h"
+#include "core/model/safetensors.h"
+#include "core/model/transformer.h"
+#include "core/train/optimizer.h"
+#include "tests/support/catch.h"
+
+using namespace mneme;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr double kLearningRate = 1e-3;
+constexpr std::int64_t kNewTokens = 64;
+
+fs::path fixtures() {
+  const char* other = std::getenv("MNEME_HF_PARITY");
+  return other != nullptr ? fs::path(other) : fs::path(MNEME_SOURCE_DIR) / "tests/parity/hf/fixtures";
+}
+
+std::vector<fs::path> directories() {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(fixtures()))
+    if (fs::exists(entry.path() / "expected.safetensors")) found.push_back(entry.path());
+  std::sort(found.begin(), found.end());
+  REQUIRE_FALSE(found.empty());
+  return found;
+}
+
+/// Largest difference over the largest value of the reference.
+double relative_error(const at::Tensor& ours, const at::Tensor& theirs) {
+  REQUIRE(ours.sizes() == theirs.sizes());
+  const at::Tensor a = ours.detach().to(at::kDouble), b = theirs.to(at::kDouble);
+  return (a - b).abs().max().item<double>() / b.abs().max().item<double>();
+}
+
+/// One model with its adapter and what the reference computed.
+class Case {
+ public:
+  explicit Case(const fs::path& directory, model::BlockBackend backend = model::BlockBackend::kFused)
+      : model(model::Transformer::load(directory, at::kFloat)),
+        bank(model),
+        adapter(read_peft(directory / "adapter", bank, *model, "default")),
+        expected(model::read_safetensors(directory / "expected.safetensors")),
+        backend_(backend) {
+    const std::int64_t* ids = expected.at("tokens").const_data_ptr<std::int64_t>();
+    std::vector<model::Sequence> sequences;
+    for (std::int64_t i = 0; i < expected.at("lengths").numel(); ++i) {
+      const auto length = expected.at("lengths")[i].item<std::int64_t>();
+      tokens.emplace_back(ids, ids + length);
+      prompts.emplace_back(ids, ids + expected.at("first_labels")[i].item<std::int64_t>());
+      ids += length;
+    }
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      sequences.push_back({tokens[i], static_cast<std::int64_t>(prompts[i].size())});
+    batch = model::pack(sequences);
+  }
+
+  model::ActiveAdapters active() const { return bank.resolve(with_adapters({adapter})); }
+
+  model::ForwardOutput forward(const model::ActiveAdapters* adapters) const {
+    return model->forward(
+        {.batch = &batch, .adapters = adapters, .want_losses = true, .want_logits = true, .backend = backend_});
+  }
+
+  at::Tensor generated(const model::ActiveAdapters& adapters, std::int64_t slots) const {
+    std::vector<model::GenerateJob> jobs;
+    for (const auto& prompt : prompts) jobs.push_back({.prompt = prompt, .max_new_tokens = kNewTokens});
+    std::vector<std::int64_t> all;
+    for (const auto& answer : model::generate(*model, adapters, jobs, {.slots = slots, .backend = backend_}))
+      all.insert(all.end(), answer.begin(), answer.end());
+    return at::tensor(all, at::kLong).view({static_cast<std::int64_t>(prompts.size()), kNewTokens});
+  }
+
+  std::shared_ptr<model::Transformer> model;
+  AdapterBank bank;
+  AdapterId adapter;
+  std::map<std::string, at::Tensor> expected;
+  std::vector<std::vector<std::int32_t>> tokens, prompts;
+  model::PackedBatch batch;
+
+ private:
+  model::BlockBackend backend_;
+};
+
+/// The gradients of a LoRA on a T5 are ill-conditioned in fp32.
+double gradient_tolerance(const Case& c) { return c.model->config().encoder_decoder() ? 1e-3 : 1e-4; }
+
+void check_gradients(const Case& c) {
+  for (const ParameterView& view : c.bank.views()) {
+    const std::string& linear = c.model->linears()[static_cast<std::size_t>(view.linear)].name;
+    const std::string name = fmt::format("gradient/base_model.model.{}.lora_{}.weight", linear,
+                                         view.role == ParameterRole::kLoraA ? "A" : "B");
+    INFO(name);
+    CHECK(relative_error(view.of(c.bank.gradient()), c.expected.at(name)) < gradient_tolerance(c));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("logits are transformers' logits", "[hf]") {
+  for (const fs::path& directory : directories()) {
+    for (const auto backend : {model::BlockBackend::kFused, model::BlockBackend::kReference}) {
+      INFO(directory.filename().string() << (backend == model::BlockBackend::kFused ? " fused" : " reference"));
+      const c10::NoGradGuard no_grad;
+      const Case c(directory, backend);
+      CHECK(relative_error(c.forward(nullptr).logits, c.expected.at("logits")) < 1e-4);
+      const model::ActiveAdapters active = c.active();
+      CHECK(relative_error(c.forward(&active).logits, c.expected.at("adapter_logits")) < 1e-4);
+    }
+  }
+}
+
+TEST_CASE("greedy answers are transformers' answers", "[hf]") {
+  for (const fs::path& directory : directories()) {
+    for (const auto backend : {model::BlockBackend::kFused, model::BlockBackend::kReference}) {
+      INFO(directory.filename().string() << (backend == model::BlockBackend::kFused ? " fused" : " reference"));
+      const Case c(directory, backend);
+      CHECK(at::equal(c.generated({}, 3), c.expected.at("generated")));
+      CHECK(at::equal(c.generated(c.active(), 2), c.expected.at("adapter_generated")));
+    }
+  }
+}
+
+TEST_CASE("LoRA gradients and ten optimiser steps are PEFT's", "[hf]") {
+  for (const fs::path& directory : directories()) {
+    INFO(directory.filename().string());
+    Case c(directory);
+    c.bank.set_trainable({c.adapter});
+    const TrainOptions options{.weight_decay = 0.01};
+    AdamW optimizer(options);
+    at::Tensor values = c.bank.values(), gradient = c.bank.gradient();
+    optimizer.reset(values.numel());
+    const at::Tensor expected = c.expected.at("losses");
+    for (std::int64_t step = 0; step < expected.numel(); ++step) {
+      gradient.zero_();
+      const model::ActiveAdapters active = c.active();
+      const at::Tensor loss = c.forward(&active).losses.mean();
+      loss.backward();
+      if (step == 0) check_gradients(c);
+      const double theirs = expected[step].item<double>();
+      INFO("step " << step);
+      CHECK(std::abs(loss.item<double>() - theirs) < 1e-4 * std::abs(theirs));
+      optimizer.step(values, gradient, kLearningRate, {{0, values.numel(), 1.0, 0.01}});
+    }
+  }
+}
