@@ -1,6 +1,5 @@
 #include "core/model/config.h"
 
-
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
