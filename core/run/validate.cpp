@@ -98,7 +98,7 @@ const Validator::Model& Validator::model(const ModelOptions& options) {
 }
 
 Forecast Validator::check(const config::Node& resolved) {
-  const RunOptions options = read_options(resolved);
+  RunOptions options = read_options(resolved);
   const PluginDescriptor& descriptor = plugins_.load(options.strategy);
   plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
   const Model& model = this->model(options.model);

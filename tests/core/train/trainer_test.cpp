@@ -131,6 +131,7 @@ TEST_CASE("calls come in the documented order", "[train]") {
       log += "H ";
       return Strategy::phases(learner, task);
     }
+    void before_phase(Learner&, const TaskView&, std::int64_t index) override { log += "P" + std::to_string(index) + " "; }
     StepParts compose(Learner& learner, Dataset samples) override {
       log += "C" + std::to_string(samples.size());
       return Strategy::compose(learner, std::move(samples));
@@ -154,8 +155,8 @@ TEST_CASE("calls come in the documented order", "[train]") {
   bench.train(task_of(toy_samples(1, 3), 1, {4}));
   bench.train(task_of(toy_samples(2, 1), 2, {1, 2}));
   CHECK(strategy.log ==
-        "B4 H D C2LLGUS1 C1LGUS2 E1 C2LLGUS3 C1LGUS4 E2 T4 "
-        "B2 H D C1LGUS5 E1 C1LGUS6 E2 T2 ");
+        "B4 H D P1 C2LLGUS1 C1LGUS2 E1 C2LLGUS3 C1LGUS4 E2 T4 "
+        "B2 H D P1 C1LGUS5 E1 C1LGUS6 E2 T2 ");
 }
 
 TEST_CASE("steps, epochs and phases are counted and ordered as the record says", "[train]") {
