@@ -24,6 +24,19 @@ std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }
 
+std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const data::Stream& stream) {
+  if (train.epochs_per_task.empty()) {
+    std::vector<std::int64_t> epochs;
+    for (const data::Task& task : stream.tasks) epochs.push_back(task.spec().epochs.value_or(train.epochs));
+    return epochs;
+  }
+  if (train.epochs_per_task.size() != stream.tasks.size())
+    throw ConfigError(fmt::format("train.epochs_per_task: has {} numbers, the stream '{}' has {} tasks; give one for each "
+                                  "task, or none",
+                                  train.epochs_per_task.size(), stream.name, stream.tasks.size()));
+  return train.epochs_per_task;
+}
+
 std::vector<TaskInfo> task_infos(const data::Stream& stream) {
   std::vector<TaskInfo> infos;
   for (const data::Task& task : stream.tasks) {
@@ -53,15 +66,6 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
 
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options) {
   return {tokenizer, model::read_config(model_directory(options) / "config.json").encoder_decoder()};
-}
-
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins) {
-  const RunOptions options = read_options(resolved);
-  const PluginDescriptor& descriptor = plugins.load(options.strategy);
-  plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
-  model::read_config(model_directory(options.model) / "config.json");
-  text::load_tokenizer(model_directory(options.model));
-  build_stream(options);
 }
 
 }  // namespace mneme::run

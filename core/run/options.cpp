@@ -33,10 +33,10 @@ const ParamSpecs& adapter_specs() {
 const ParamSpecs& train_specs() {
   static const ParamSpecs specs = {
       {"epochs", kInt, "1", ">= 1", "passes over a task's samples"},
-      {"epochs_per_task", kIntList, "[]", "", "epochs by position in the stream; empty: train.epochs for all"},
+      {"epochs_per_task", kIntList, "[]", ">= 1", "epochs by position in the stream; empty: each task's own (stream.tasks.<name>.epochs), else train.epochs"},
       {"batch_size", kInt, "16", ">= 1", "sequences per optimiser step"},
       {"accumulation", kInt, "1", ">= 1", "micro-batches that a step is cut into; never changes the result"},
-      {"max_steps", kInt, "0", ">= 0", "optimiser steps per task at most; 0: no limit"},
+      {"max_steps", kInt, "0", ">= 0", "optimiser steps per phase of a task at most; 0: no limit"},
       {"learning_rate", kReal, "1e-4", "> 0", "of AdamW"},
       {"schedule", kChoice, "constant", "constant|linear|cosine", "of the learning rate after warm-up, anew for each task"},
       {"warmup_steps", kInt, "0", ">= 0", "steps of linear warm-up"},
@@ -171,7 +171,9 @@ RunOptions read_options(const config::Node& resolved) {
                      train = checked("train", train_specs()), eval = checked("eval", eval_specs()),
                      save = checked("save", save_specs());
   RunOptions options;
-  options.seed = static_cast<std::uint64_t>(root.int64("seed"));
+  const std::int64_t seed = root.int64("seed");
+  if (seed < 0) root.fail("seed", fmt::format("is {}; expected at least 0", seed));
+  options.seed = static_cast<std::uint64_t>(seed);
   options.model = read_model(config::Section(model, "model"));
   options.adapter = read_adapter(config::Section(adapter, "adapter"));
   options.train = read_train(config::Section(train, "train"));

@@ -188,7 +188,7 @@ std::vector<std::vector<double>> Learner::score(const ForwardSpec& spec, const P
 }
 
 at::Tensor Learner::cached(const std::string& key, const std::function<at::Tensor()>& compute) {
-  if (model_digest_.empty()) {
+  if (model_digest_.empty() || options_.adapter.kind == "full") {  // weights that are trained change
     Sha256 hash;
     for (const auto& [name, weight] : model_->weights()) hash.update(name + tensor_digest(weight.detach()));
     model_digest_ = hash.hex();

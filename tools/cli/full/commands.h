@@ -11,7 +11,7 @@ Command pretrain_command();
 Command run_command();
 Command validate_command();
 
-/// Exit code of `mneme-run run` for a run whose loss left the finite numbers.
-constexpr int kDiverged = 3;
+/// Exit codes of `mneme-run run` for a run whose loss left the finite numbers, and for one that a signal stopped.
+constexpr int kDiverged = 3, kStopped = 130;
 
 }  // namespace mneme::cli
