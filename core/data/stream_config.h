@@ -3,6 +3,7 @@
 #include "core/config/node.h"
 #include "core/data/mini8.h"
 #include "core/data/stream.h"
+#include "core/data/stream_check.h"
 
 namespace mneme::data {
 
@@ -18,5 +19,8 @@ Mini8Options mini8_options(const config::Node& stream);
 
 /// The stream of the resolved `stream` group, of whatever kind. Throws ConfigError and DataError.
 Stream build_stream(const config::Node& stream);
+
+/// The same stream with every row of it checked, see StreamChecker.
+std::vector<TaskSize> check_stream(const config::Node& stream, StreamChecker& checker);
 
 }  // namespace mneme::data

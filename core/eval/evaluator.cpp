@@ -35,7 +35,12 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
   }
 }
 
-std::string Evaluator::text_of(const Tokens& ids) const { return strategy_.answer(tokenizer_.decode(ids)); }
+std::string Evaluator::text_of(const Tokens& ids) const {
+  std::string text = tokenizer_.decode(ids);
+  std::size_t end = text.size();
+  for (const std::string& stop : options_.stop) end = std::min(end, text.find(stop));
+  return strategy_.answer(text.substr(0, end));
+}
 
 std::vector<std::string> Evaluator::label_answers(const EvalTask& task, std::int64_t index) {
   PromptBatch batch{task.prompts, {}};

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/model/layer_stack.h"
+#include "core/model/memory_estimate.h"
 #include "core/model/transformer_parts.h"
 
 namespace mneme::model {
@@ -63,15 +64,7 @@ c10::ScalarType Transformer::dtype() const { return parts_->weights.dtype; }
 const std::vector<LinearInfo>& Transformer::linears() const { return parts_->weights.linears; }
 const std::vector<GroupInfo>& Transformer::groups() const { return parts_->weights.groups; }
 
-std::int64_t Transformer::parameter_count() const {
-  std::int64_t count = 0;
-  for (const auto& [name, shape] : weight_shapes(config())) {
-    std::int64_t n = 1;
-    for (const std::int64_t size : shape) n *= size;
-    count += n;
-  }
-  return count;
-}
+std::int64_t Transformer::parameter_count() const { return model::parameter_count(config()); }
 
 std::vector<std::pair<std::string, at::Tensor>> Transformer::weights() const {
   auto named = named_weights(parts_->weights);

@@ -9,7 +9,6 @@
 #include "core/data/stream.h"
 #include "core/event/event.h"
 #include "core/model/transformer.h"
-#include "core/plugin/loader.h"
 #include "core/run/options.h"
 #include "core/text/tokenizer.h"
 
@@ -24,7 +23,9 @@ data::Stream build_stream(const RunOptions& options);
 
 /// Epochs of each task of the stream: those that the config gives by position, else the task's own, else train.epochs.
 /// Throws ConfigError if the config gives some, but not one number per task.
-std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const data::Stream& stream);
+std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const std::vector<data::TaskSpec>& tasks);
+
+std::vector<data::TaskSpec> task_specs(const data::Stream& stream);
 
 /// What the record says about each task.
 std::vector<TaskInfo> task_infos(const data::Stream& stream);
@@ -35,9 +36,5 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
 
 /// Where the model of a run wants special tokens.
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options);
-
-/// Everything that can be found wrong with a run before it starts: options, plugin and its settings, data files, model
-/// directory. Loads no weights. Throws the first Error.
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins);
 
 }  // namespace mneme::run

@@ -50,6 +50,8 @@ class Ilora final : public mneme::Strategy {
         probe_options_{p.integer("probe_points"), p.integer("probe_samples"), p.integer("probe_steps")} {}
 
   void attach(mneme::Learner& learner) override {
+    MNEME_CHECK(!pads_ || !learner.model().config().encoder_decoder(),
+                "variant repo_asis fills sequences up as a decoder's batches are; an encoder-decoder needs repo_fixed");
     fast_ = learner.create_adapter("default");
     slow_ = learner.bank().clone(fast_, "slow");
     learner.bank().set_trainable({fast_});

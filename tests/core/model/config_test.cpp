@@ -166,9 +166,9 @@ TEST_CASE("a T5 config is read with its defaults and variants", "[config]") {
              Catch::Contains("field 'relative_attention_max_distance' is 16; expected more than half"));
   CHECK_THAT(error_of(with({{"d_kv", 0}})), Catch::Contains("field 'd_kv' is 0"));
   CHECK_THAT(error_of(with({{"decoder_start_token_id", 100}})), Catch::Contains("field 'decoder_start_token_id'"));
-  const TemporaryFile file("");
-  write_config(flan, file.path);
-  const TransformerConfig again = read_config(file.path);
+  const test::TemporaryDirectory directory;
+  write_config(flan, directory / "config.json");
+  const TransformerConfig again = read_config(directory / "config.json");
   CHECK((again.hidden_act == "gelu_tanh" && again.gated_mlp && !again.scale_decoder_outputs));
   CHECK(again.num_decoder_layers == 2);
 }

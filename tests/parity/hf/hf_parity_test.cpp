@@ -80,7 +80,28 @@ class Case {
     std::vector<std::int64_t> all;
     for (const auto& answer : model::generate(*model, adapters, jobs, {.slots = slots, .backend = backend_}))
       all.insert(all.end(), answer.begin(), answer.end());
-    return at::tensor(all, at::kLong).view({static_cast<std::int64_t>(prompts.size()), kNewTokens});
+    return at::tensor(all, at::kInt).view({static_cast<std::int64_t>(prompts.size()), kNewTokens});
+  }
+
+  /// Answers of at most 24 tokens, and those that are expected under a name.
+  using Answers = std::vector<std::vector<std::int32_t>>;
+  Answers generated(const model::GenerateOptions& options, bool with_end) const {
+    std::vector<model::GenerateJob> jobs;
+    for (const auto& prompt : prompts) jobs.push_back({.prompt = prompt, .max_new_tokens = 24});
+    if (with_end)
+      for (auto& job : jobs) job.stop.push_back(expected.at("end").item<std::int32_t>());
+    return model::generate(*model, {}, jobs, options);
+  }
+  Answers recorded(const std::string& name) const {
+    Answers answers;
+    const std::int32_t* ids = expected.at(name).const_data_ptr<std::int32_t>();
+    const at::Tensor lengths = expected.at(name + "_lengths");
+    for (std::int64_t i = 0; i < lengths.numel(); ++i) {
+      const auto length = lengths[i].item<std::int32_t>();
+      answers.emplace_back(ids, ids + length);
+      ids += length;
+    }
+    return answers;
   }
 
   std::shared_ptr<model::Transformer> model;
@@ -130,6 +151,17 @@ TEST_CASE("greedy answers are transformers' answers", "[hf]") {
       CHECK(at::equal(c.generated({}, 3), c.expected.at("generated")));
       CHECK(at::equal(c.generated(c.active(), 2), c.expected.at("adapter_generated")));
     }
+  }
+}
+
+TEST_CASE("answers under a repetition penalty and of beams are transformers'", "[hf]") {
+  for (const fs::path& directory : directories()) {
+    INFO(directory.filename().string());
+    const Case c(directory);
+    CHECK(c.generated({.slots = 3, .repetition_penalty = 1.4}, false) == c.recorded("penalised"));
+    CHECK(c.generated({.slots = 7, .repetition_penalty = 1.2, .beam = {.beams = 3, .length_penalty = 0.7}}, true) ==
+          c.recorded("beams"));
+    CHECK(c.generated({.slots = 1, .beam = {.beams = 2, .early_stopping = true}}, true) == c.recorded("early_beams"));
   }
 }
 

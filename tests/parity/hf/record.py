@@ -160,6 +160,27 @@ def greedy(model, prompt, seq2seq):
     return out[1:] if seq2seq else out[len(prompt):]
 
 
+def other_generations(model, pairs, greedy_answers, seq2seq):
+    """Repetition penalty, and beams with an end token that the model does produce."""
+    use_cache = not seq2seq or model.config.num_decoder_layers <= model.config.num_layers
+    end = int(greedy_answers[0][12])
+
+    def answer(prompt, **options):
+        out = model.generate(input_ids=prompt[None], attention_mask=torch.ones_like(prompt)[None], do_sample=False,
+                             max_new_tokens=24, pad_token_id=0, use_cache=use_cache, **options)[0]
+        return out[1:] if seq2seq else out[len(prompt):]
+
+    kinds = {"penalised": dict(num_beams=1, repetition_penalty=1.4, eos_token_id=None),
+             "beams": dict(num_beams=3, length_penalty=0.7, repetition_penalty=1.2, eos_token_id=end),
+             "early_beams": dict(num_beams=2, early_stopping=True, eos_token_id=end)}
+    made = {"end": torch.tensor([end], dtype=torch.int32)}
+    for kind, options in kinds.items():
+        answers = [answer(prompt, **options) for prompt, _ in pairs]
+        made[kind] = torch.cat(answers).int()
+        made[kind + "_lengths"] = torch.tensor([len(a) for a in answers], dtype=torch.int32)
+    return made
+
+
 def adapter_name(name):
     """PEFT's name of a parameter in its files."""
     return name.replace(".default", "")
@@ -187,7 +208,8 @@ def record(directory, fields, seed, dtype=torch.bfloat16):
     }
     with torch.no_grad():
         expected["logits"] = torch.cat([label_logits(model, pair, seq2seq) for pair in pairs])
-        expected["generated"] = torch.stack([greedy(model, prompt, seq2seq) for prompt, _ in pairs])
+        expected["generated"] = torch.stack([greedy(model, prompt, seq2seq) for prompt, _ in pairs]).int()
+        expected.update(other_generations(model, pairs, expected["generated"], seq2seq))
     stored = auto.from_config(config).to(dtype)
     if seq2seq and fields.get("tie_word_embeddings") is False:
         stored.lm_head.weight = torch.nn.Parameter(stored.lm_head.weight.detach().clone())
@@ -205,7 +227,7 @@ def record(directory, fields, seed, dtype=torch.bfloat16):
     tuned.save_pretrained(directory / "adapter")
     with torch.no_grad():
         expected["adapter_logits"] = torch.cat([label_logits(tuned, pair, seq2seq) for pair in pairs])
-        expected["adapter_generated"] = torch.stack([greedy(tuned, prompt, seq2seq) for prompt, _ in pairs])
+        expected["adapter_generated"] = torch.stack([greedy(tuned, prompt, seq2seq) for prompt, _ in pairs]).int()
     optimizer = torch.optim.AdamW([p for _, p in trained], lr=LEARNING_RATE, weight_decay=0.01)
     losses = []
     for step in range(STEPS):
