@@ -131,11 +131,16 @@ void read_training(Message message, SentencePieceFile& file) {
 SentencePieceFile read_sentencepiece(std::string_view content, const std::string& where) {
   constexpr std::uint64_t kPieces = 1, kTraining = 2, kNormalizer = 3, kCharacterMap = 2;
   SentencePieceFile file;
+  bool trained = false, normalized = false;
   Message message(content, 0, where);
   while (message.next()) {
     if (message.number() == kPieces) file.pieces.push_back(read_piece(message.message()));
-    if (message.number() == kTraining) read_training(message.message(), file);
+    if (message.number() == kTraining) {
+      trained = true;
+      read_training(message.message(), file);
+    }
     if (message.number() == kNormalizer) {
+      normalized = true;
       Message normalizer = message.message();
       while (normalizer.next())
         if (normalizer.number() == kCharacterMap) file.character_map = normalizer.bytes();
@@ -143,6 +148,8 @@ SentencePieceFile read_sentencepiece(std::string_view content, const std::string
     if (file.pieces.size() > static_cast<std::size_t>(kMostTokens)) message.damaged("more pieces than can be");
   }
   if (file.pieces.empty()) message.damaged("no pieces");
+  // They come behind the pieces: a file that is cut between two pieces lacks them.
+  if (!trained || !normalized) message.damaged("no training or normalisation settings");
   return file;
 }
 
