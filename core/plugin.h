@@ -41,6 +41,15 @@
 #include <ATen/core/grad_mode.h>
 
 #include "core/base/error.h"
+#include "core/strategy/analytic_router.h"
+#include "core/strategy/connectivity.h"
 #include "core/strategy/descriptor.h"
+#include "core/strategy/importance.h"
+#include "core/strategy/orthogonality.h"
+#include "core/strategy/prompt_features.h"
+#include "core/strategy/prototype_router.h"
 #include "core/strategy/replay_buffer.h"
+#include "core/strategy/routing_check.h"
 #include "core/strategy/strategy.h"
+#include "core/strategy/unit_fusion.h"
+#include "core/strategy/unit_partition.h"

@@ -27,20 +27,22 @@ fail() {
   exit 1
 }
 
+# missing_packages NAME…: those that are not installed.
 missing_packages() {
   local package
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
   done
 }
 
+# install_packages NAME…: whatever of it is not there.
 install_packages() {
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-    say "this is no Debian: install the equivalents of these packages yourself: ${packages[*]}"
+    say "this is no Debian: install the equivalents of these packages yourself: $*"
     return
   fi
   local missing as_root=()
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "$@")
   [[ ${#missing[@]} -gt 0 ]] || return 0
   if [[ $EUID -ne 0 ]]; then
     as_root=(sudo)
@@ -143,7 +145,7 @@ setup() {
     sha256sum)
   if [[ ! -e $build/build.ninja || $(cat "$build/.setup-stamp" 2>/dev/null) != "$key" ]]; then
     rm -f "$build/.setup-stamp"
-    install_packages
+    install_packages "${packages[@]}"
     fetch_libtorch
     configure
     say "building (the first time takes some minutes)"

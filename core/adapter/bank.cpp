@@ -21,24 +21,42 @@ at::Tensor ParameterView::of(const at::Tensor& flat) const { return flat.narrow(
 namespace {
 enum class Kind : std::int64_t { kLora, kFull, kSparse, kFree };
 
-/// Last part of a module path: "q_proj" of "model.layers.0.self_attn.q_proj".
-std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
-
-bool is_target(const LoraOptions& options, const model::LinearInfo& linear) {
-  if (linear.layer < options.first_layer) return false;
-  for (const auto& target : options.targets)
-    if (target == "all-linear" || target == last_part(linear.name)) return true;
-  return false;
+/// A table of patterns as text: "key=value", exactly.
+template <class Value>
+void visit_pattern(StateVisitor& v, const std::string& name, std::map<std::string, Value>& table) {
+  std::vector<std::string> lines;
+  for (const auto& [key, value] : table) lines.push_back(fmt::format("{}={}", key, value));
+  v.texts(name, lines);
+  if (!v.loading()) return;
+  table.clear();
+  for (const std::string& line : lines) {
+    const auto equals = line.rfind('=');
+    table[line.substr(0, equals)] = static_cast<Value>(std::stod(line.substr(equals + 1)));
+  }
 }
 
-void check_targets(const LoraOptions& options, const std::vector<model::LinearInfo>& linears) {
-  std::vector<std::string> known = {"all-linear"};
-  for (const auto& linear : linears)
-    if (std::find(known.begin(), known.end(), last_part(linear.name)) == known.end())
-      known.push_back(last_part(linear.name));
-  for (const auto& target : options.targets)
-    if (std::find(known.begin(), known.end(), target) == known.end())
-      throw Error(fmt::format("adapter target '{}' names no linear of the model{}", target, hint(target, known)));
+/// Linears of one group that share a rank and a scale: one slice of the flat vector.
+struct LoraPiece {
+  std::int64_t group;
+  double scale;
+  std::shared_ptr<model::LowRankLayout> layout;
+};
+
+std::vector<LoraPiece> lora_pieces(const LoraOptions& options, const std::vector<model::LinearInfo>& linears) {
+  std::vector<LoraPiece> pieces;
+  for (const LoraTarget& target : lora_targets(options, linears)) {
+    const model::LinearInfo& linear = linears[static_cast<std::size_t>(target.linear)];
+    auto piece = std::find_if(pieces.begin(), pieces.end(), [&](const LoraPiece& p) {
+      return p.group == linear.group && p.layout->rank == target.rank && p.scale == target.scale;
+    });
+    if (piece == pieces.end()) {
+      piece = pieces.insert(pieces.end(), {linear.group, target.scale, std::make_shared<model::LowRankLayout>()});
+      piece->layout->rank = target.rank;
+      piece->layout->in = linear.in;
+    }
+    piece->layout->parts.push_back({target.linear, linear.first_column, linear.out});
+  }
+  return pieces;
 }
 }  // namespace
 
@@ -56,6 +74,7 @@ struct AdapterBank::Entry {
   std::vector<std::int64_t> piece_sizes;
   std::vector<std::shared_ptr<const model::LowRankLayout>> layouts;  // kLora: one per piece
   std::vector<std::int64_t> piece_groups;                            // kLora
+  std::vector<double> piece_scales;                                  // kLora
   std::vector<ParameterView> views;
   std::vector<std::pair<std::string, at::Tensor>> model_weights;  // kFull: the model's own names and shapes
   std::int64_t size = 0;
@@ -75,6 +94,9 @@ struct AdapterBank::Entry {
     v.real("dropout", lora.dropout);
     v.integer("first_layer", lora.first_layer);
     v.texts("targets", lora.targets);
+    v.flag("rank_stabilised", lora.rank_stabilised);
+    visit_pattern(v, "rank_pattern", lora.rank_pattern);
+    visit_pattern(v, "alpha_pattern", lora.alpha_pattern);
     v.integers("shape", shape);
     v.integers("support_linears", support_linears);
     v.tensors("support_positions", support_positions);
@@ -96,35 +118,31 @@ AdapterBank::Entry& AdapterBank::entry(AdapterId id) {
 const AdapterBank::Entry& AdapterBank::entry(AdapterId id) const { return const_cast<AdapterBank*>(this)->entry(id); }
 
 void AdapterBank::build(Entry& e) {
-  e.piece_sizes.clear(), e.layouts.clear(), e.piece_groups.clear(), e.views.clear(), e.size = 0;
-  const auto add_view = [&e](std::string part, ParameterRole role, std::int64_t linear, std::vector<std::int64_t> shape) {
+  e.piece_sizes.clear(), e.layouts.clear(), e.piece_groups.clear(), e.piece_scales.clear(), e.views.clear(), e.size = 0;
+  const auto add_view = [&e](std::string part, ParameterRole role, std::int64_t linear,
+                             std::vector<std::int64_t> shape) {
     ParameterView view{e.name + "/" + part, e.id, role, linear, std::move(shape), e.size};
     e.size += view.size();
     e.views.push_back(std::move(view));
   };
   if (e.kind == Kind::kLora) {
-    check_targets(e.lora, model_->linears());
-    for (std::size_t g = 0; g < model_->groups().size(); ++g) {
-      const model::GroupInfo& group = model_->groups()[g];
-      auto layout = std::make_shared<model::LowRankLayout>();
-      layout->rank = e.lora.rank;
-      layout->in = group.in;
-      for (const std::int64_t index : group.linears) {
-        const model::LinearInfo& linear = model_->linears()[static_cast<std::size_t>(index)];
-        if (is_target(e.lora, linear)) layout->parts.push_back({index, linear.first_column, linear.out});
-      }
-      if (layout->parts.empty()) continue;
-      const auto name_of = [&](std::int64_t linear) { return model_->linears()[static_cast<std::size_t>(linear)].name; };
-      for (const auto& part : layout->parts)
-        add_view(name_of(part.linear) + ".lora_A", ParameterRole::kLoraA, part.linear, {layout->rank, layout->in});
-      for (const auto& part : layout->parts)
-        add_view(name_of(part.linear) + ".lora_B", ParameterRole::kLoraB, part.linear, {part.out, layout->rank});
-      e.piece_sizes.push_back(layout->parameters());
-      e.piece_groups.push_back(static_cast<std::int64_t>(g));
-      e.layouts.push_back(std::move(layout));
+    for (const LoraPiece& piece : lora_pieces(e.lora, model_->linears())) {
+      const auto name_of = [&](std::int64_t linear) {
+        return model_->linears()[static_cast<std::size_t>(linear)].name;
+      };
+      for (const auto& part : piece.layout->parts)
+        add_view(name_of(part.linear) + ".lora_A", ParameterRole::kLoraA, part.linear,
+                 {piece.layout->rank, piece.layout->in});
+      for (const auto& part : piece.layout->parts)
+        add_view(name_of(part.linear) + ".lora_B", ParameterRole::kLoraB, part.linear, {part.out, piece.layout->rank});
+      e.piece_sizes.push_back(piece.layout->parameters());
+      e.piece_groups.push_back(piece.group);
+      e.piece_scales.push_back(piece.scale);
+      e.layouts.push_back(piece.layout);
     }
-    MNEME_CHECK(!e.layouts.empty(), "adapter '{}' has no target above layer {}; lower first_layer or name other targets",
-                e.name, e.lora.first_layer);
+    MNEME_CHECK(!e.layouts.empty(),
+                "adapter '{}' has no target above layer {}; lower first_layer or name other targets", e.name,
+                e.lora.first_layer);
   } else if (e.kind == Kind::kFull) {
     if (e.model_weights.empty()) e.model_weights = model_->weights();
     for (const auto& [name, weight] : e.model_weights) {
@@ -163,7 +181,8 @@ void AdapterBank::rebuild_leaves(Entry& e) {
 
 AdapterId AdapterBank::add(Entry made) {
   for (const auto& e : entries_)
-    if (e->name == made.name) throw Error(fmt::format("there is an adapter named '{}' already; choose another name", made.name));
+    if (e->name == made.name)
+      throw Error(fmt::format("there is an adapter named '{}' already; choose another name", made.name));
   made.id = next_id_++;
   build(made);
   if (!made.values.defined()) made.values = at::zeros({made.size}, at::kFloat);
@@ -208,9 +227,13 @@ AdapterId AdapterBank::create_sparse(const std::string& name, std::vector<Sparse
   made.kind = Kind::kSparse;
   for (auto& support : supports) {
     const auto& linear = model_->linears().at(static_cast<std::size_t>(support.linear));
-    MNEME_CHECK(support.positions.numel() == 0 || (support.positions.min().item<std::int64_t>() >= 0 &&
-                                                   support.positions.max().item<std::int64_t>() < linear.in * linear.out),
-                "adapter '{}': a position is outside the weight of {}", name, linear.name);
+    MNEME_CHECK(
+        support.positions.numel() == 0 || (support.positions.min().item<std::int64_t>() >= 0 &&
+                                           support.positions.max().item<std::int64_t>() < linear.in * linear.out),
+        "adapter '{}': a position is outside the weight of {}", name, linear.name);
+    MNEME_CHECK(std::find(made.support_linears.begin(), made.support_linears.end(), support.linear) ==
+                    made.support_linears.end(),
+                "adapter '{}': {} is there twice; put all its positions into one support", name, linear.name);
     made.support_linears.push_back(support.linear);
     made.support_positions.push_back(support.positions.contiguous());
   }
@@ -240,7 +263,8 @@ AdapterId AdapterBank::clone(AdapterId source, const std::string& name) {
 }
 
 void AdapterBank::remove(AdapterId id) {
-  MNEME_CHECK(!entry(id).trained, "adapter '{}' is being trained; choose other trainable adapters first", entry(id).name);
+  MNEME_CHECK(!entry(id).trained, "adapter '{}' is being trained; choose other trainable adapters first",
+              entry(id).name);
   std::erase_if(entries_, [id](const auto& e) { return e->id == id; });
 }
 
@@ -268,7 +292,11 @@ const LoraOptions* AdapterBank::lora_options(AdapterId id) const {
 
 void AdapterBank::set_trainable(const std::vector<AdapterId>& ids) {
   std::int64_t size = 0;
-  for (const AdapterId id : ids) size += entry(id).size;
+  for (const AdapterId id : ids) {
+    MNEME_CHECK(std::count(ids.begin(), ids.end(), id) == 1, "adapter '{}' is named twice among the trainable ones",
+                entry(id).name);
+    size += entry(id).size;
+  }
   for (auto& e : entries_) {
     if (!e->trained) continue;
     e->trained = false;
@@ -281,7 +309,6 @@ void AdapterBank::set_trainable(const std::vector<AdapterId>& ids) {
   std::int64_t offset = 0;
   for (const AdapterId id : ids) {
     Entry& e = entry(id);
-    MNEME_CHECK(!e.trained, "adapter '{}' is named twice among the trainable ones", e.name);
     at::Tensor part = values_.narrow(0, offset, e.size);
     part.copy_(e.values);
     e.values = part;
@@ -323,19 +350,22 @@ std::vector<ParameterView> AdapterBank::views(AdapterId id) const { return entry
 
 at::Tensor AdapterBank::tensor(AdapterId id, const ParameterView& view) const {
   const Entry& e = entry(id);
+  // The view may come from views(), whose offsets are those of another vector: names tell.
+  const auto own = std::find_if(e.views.begin(), e.views.end(), [&](const ParameterView& v) { return v.name == view.name; });
+  if (own == e.views.end() || view.adapter != id)
+    throw Error(fmt::format("parameter '{}' does not belong to adapter '{}'", view.name, e.name));
+  std::size_t piece = 0;
   std::int64_t start = 0;
-  for (const auto& piece : e.pieces) {
-    if (view.offset < start + piece.numel()) return piece.flatten().narrow(0, view.offset - start, view.size()).view(view.shape);
-    start += piece.numel();
-  }
-  throw Error(fmt::format("parameter '{}' does not belong to adapter '{}'", view.name, e.name));
+  while (own->offset >= start + e.piece_sizes[piece]) start += e.piece_sizes[piece++];
+  return e.pieces[piece].flatten().narrow(0, own->offset - start, own->size()).view(own->shape);
 }
 
 void AdapterBank::interpolate(AdapterId dst, AdapterId src, double keep) {
   Entry& to = entry(dst);
   const Entry& from = entry(src);
-  MNEME_CHECK(to.kind == from.kind && to.size == from.size, "adapters '{}' ({} parameters) and '{}' ({}) differ in kind or size",
-              to.name, to.size, from.name, from.size);
+  MNEME_CHECK(to.kind == from.kind && to.size == from.size,
+              "adapters '{}' ({} parameters) and '{}' ({}) differ in kind or size", to.name, to.size, from.name,
+              from.size);
   at::Tensor target = to.values.detach();
   if (keep == 0.0)
     target.copy_(from.values.detach());
@@ -350,10 +380,10 @@ model::ActiveAdapters AdapterBank::resolve(const ForwardSpec& spec) const {
     const Entry& e = entry(use.adapter);
     if (e.kind == Kind::kLora) {
       if (active.groups.empty()) active.groups.resize(model_->groups().size());
-      const double scale = e.lora.alpha / static_cast<double>(e.lora.rank) * use.coefficient;
       for (std::size_t i = 0; i < e.pieces.size(); ++i)
         active.groups[static_cast<std::size_t>(e.piece_groups[i])].push_back(
-            {e.pieces[i], e.layouts[i], scale, spec.dropout ? e.lora.dropout : 0.0, use.gate});
+            {e.pieces[i], e.layouts[i], e.piece_scales[i] * use.coefficient, spec.dropout ? e.lora.dropout : 0.0,
+             use.gate});
     } else if (e.kind == Kind::kSparse) {
       for (std::size_t i = 0; i < e.pieces.size(); ++i) {
         const auto& linear = model_->linears()[static_cast<std::size_t>(e.support_linears[i])];
@@ -363,14 +393,20 @@ model::ActiveAdapters AdapterBank::resolve(const ForwardSpec& spec) const {
                                   use.coefficient, use.gate});
       }
     } else {
-      MNEME_CHECK(e.kind == Kind::kFull, "adapter '{}' is a free parameter: use tensor() to build a prefix or a gate of it",
-                  e.name);
+      MNEME_CHECK(e.kind == Kind::kFull,
+                  "adapter '{}' is a free parameter: use tensor() to build a prefix or a gate of it", e.name);
     }
   }
   return active;
 }
 
-std::string AdapterBank::digest(AdapterId id) const { return tensor_digest(entry(id).values); }
+std::string AdapterBank::digest(AdapterId id) const {
+  Entry same = entry(id);
+  same.id = 0, same.name.clear();
+  StateHasher hasher;
+  same.visit_state(hasher);
+  return hasher.hex();
+}
 
 void AdapterBank::visit_state(StateVisitor& v) {
   if (v.loading()) set_trainable({});

@@ -8,20 +8,11 @@
 #include <vector>
 
 #include "core/adapter/forward_spec.h"
+#include "core/adapter/lora.h"
 #include "core/base/random.h"
 #include "core/model/transformer.h"
 
 namespace mneme {
-
-/// A low-rank adapter. Source: Hu et al. 2021, "LoRA"; names and defaults as in PEFT.
-struct LoraOptions {
-  std::int64_t rank = 8;
-  double alpha = 16;   ///< the update is alpha / rank · B A x
-  double dropout = 0;  ///< on the input of A, in training
-  /// Last parts of module paths ("q_proj"), or "all-linear".
-  std::vector<std::string> targets = {"q_proj", "v_proj"};
-  std::int64_t first_layer = 0;  ///< no adapter below this layer
-};
 
 enum class ParameterRole { kLoraA, kLoraB, kWeight, kFree };
 
@@ -77,13 +68,13 @@ class AdapterBank {
   void set_trainable(const std::vector<AdapterId>& ids);
   const std::vector<AdapterId>& trainable() const;
 
-  at::Tensor values() const;                ///< fp32 [n]: every trainable parameter
-  at::Tensor gradient() const;              ///< fp32 [n]: backward() accumulates into it
+  at::Tensor values() const;                 ///< fp32 [n]: every trainable parameter
+  at::Tensor gradient() const;               ///< fp32 [n]: backward() accumulates into it
   std::vector<ParameterView> views() const;  ///< of values() and gradient(), in order, without gaps
 
   at::Tensor values(AdapterId id) const;                 ///< fp32 [n_id], shares storage with the adapter
   std::vector<ParameterView> views(AdapterId id) const;  ///< offsets in values(id)
-  /// One parameter as the forward pass sees it: differentiable if its adapter is trained.
+  /// One parameter, of views(id) or views(), as the forward pass sees it: differentiable if its adapter is trained.
   at::Tensor tensor(AdapterId id, const ParameterView& view) const;
   /// The tensors that autograd differentiates, in the order of values(); each is a contiguous piece of it.
   const std::vector<at::Tensor>& leaves() const;
@@ -94,7 +85,7 @@ class AdapterBank {
 
   model::ActiveAdapters resolve(const ForwardSpec& spec) const;
 
-  /// SHA-256 of an adapter's values: equal digests mean equal forward passes.
+  /// SHA-256 of an adapter's kind, options and values: equal digests mean equal forward passes.
   std::string digest(AdapterId id) const;
 
   void visit_state(StateVisitor& visitor);

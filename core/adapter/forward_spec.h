@@ -41,4 +41,11 @@ inline ForwardSpec with_adapters(std::vector<AdapterId> ids) {
   return spec;
 }
 
+/// Adapters mixed per sequence: sequence b uses adapters[k] with coefficient weights[b][k].
+/// \param weights float [B, K]
+ForwardSpec with_mixture(const std::vector<AdapterId>& adapters, const at::Tensor& weights);
+
+/// One adapter for each sequence; 0: none, the bare model.
+ForwardSpec with_adapter_each(const std::vector<AdapterId>& sequences);
+
 }  // namespace mneme

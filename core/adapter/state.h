@@ -30,6 +30,7 @@ class StateVisitor {
   void flag(const std::string& name, bool& value);
   void random(const std::string& name, RandomStream& stream);
   void integers(const std::string& name, std::vector<std::int64_t>& values);
+  void integers(const std::string& name, std::map<std::int64_t, std::int64_t>& values);
   void texts(const std::string& name, std::vector<std::string>& values);
   void tensors(const std::string& name, std::map<std::string, at::Tensor>& values);
   void tensors(const std::string& name, std::vector<at::Tensor>& values);
@@ -72,7 +73,7 @@ class StateSaver final : public StateVisitor {
   std::unique_ptr<Data> data_;
 };
 
-/// Restores what StateSaver wrote. A part that the file lacks is an Error naming it.
+/// Restores what StateSaver wrote. A part that the file lacks, or has as something else, is an Error naming it.
 class StateLoader final : public StateVisitor {
  public:
   explicit StateLoader(const std::filesystem::path& file);

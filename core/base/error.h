@@ -82,8 +82,8 @@ namespace detail {
 }  // namespace mneme
 
 /// Always-on check of inputs and shapes; the message should print the values found.
-#define MNEME_CHECK(condition, ...)                                                                     \
-  do {                                                                                                  \
-    if (!(condition)) [[unlikely]]                                                                      \
+#define MNEME_CHECK(condition, ...)                                                                    \
+  do {                                                                                                 \
+    if (!(condition)) [[unlikely]]                                                                     \
       ::mneme::detail::throw_check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -11,8 +11,8 @@ namespace mneme {
 /// Whole file as bytes. Throws Error naming the path.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes to a temporary file in the same directory and renames it: a reader sees the old content or the new, never half.
-/// Throws Error naming the path and the reason.
+/// Writes to a temporary file in the same directory and renames it: a reader sees the old content or the new, never
+/// half. Throws Error naming the path and the reason.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 /// Read-only memory map of a whole file; an empty file maps to an empty span. Throws Error.

@@ -12,7 +12,7 @@ enum class ParamType { kBool, kInt, kReal, kText, kChoice, kIntList, kRealList, 
 struct ParamSpec {
   std::string key;           ///< dotted below the section, for instance "batch_size"
   ParamType type;            ///< what the value must be
-  std::string default_text;  ///< the default in the override grammar, for instance "1e-4", "null", "[q, v]"; "???" if required
+  std::string default_text;  ///< the default in the override grammar: "1e-4", "null", "[q, v]"; "???" if required
   std::string range;         ///< numbers: "> 0", ">= 1", "[0, 1]", "(0, 1)", ""; choices: "a|b|c"
   std::string help;          ///< one sentence
   bool nullable = false;     ///< whether null is allowed

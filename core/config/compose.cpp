@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/config/defaults_list.h"
+#include "core/config/hydra_settings.h"
 #include "core/config/repository.h"
 #include "core/config/sweep.h"
 #include "core/config/tree.h"
@@ -33,15 +34,6 @@ std::vector<std::string> texts(const Node& list) {
   return result;
 }
 
-const Node* at_path(const Node& root, std::initializer_list<std::string_view> keys) {
-  const Node* node = &root;
-  for (const std::string_view key : keys) {
-    if (!node || !node->is_map()) return nullptr;
-    node = node->find_typed(Kind::kString, key);
-  }
-  return node;
-}
-
 void add_search_path(Repository& repository, const std::vector<std::string>& overrides,
                      std::vector<std::string>& warnings) {
   const ConfigFile* primary = repository.load(repository.primary_name());
@@ -55,61 +47,6 @@ void add_search_path(Repository& repository, const std::vector<std::string>& ove
   }
   const Node* list = at_path(primary->content, {"hydra", "searchpath"});
   if (list && !list->is_null()) repository.add_search_path(texts(*list), warnings);
-}
-
-std::string text_at(const Node& root, std::initializer_list<std::string_view> keys, const std::string& fallback) {
-  const Node* node = at_path(root, keys);
-  return node && node->is_string() ? node->as_string() : fallback;
-}
-
-// "lr=0.1,seed=3": the overrides sorted by key. A '/' in a value is written %2F, for it would begin a directory
-// (deviation D16).
-std::string override_dirname(const Node& job, const std::vector<Override>& overrides) {
-  const std::string item_separator = text_at(job, {"config", "override_dirname", "item_sep"}, ",");
-  const std::string value_separator = text_at(job, {"config", "override_dirname", "kv_sep"}, "=");
-  const Node* excluded = at_path(job, {"config", "override_dirname", "exclude_keys"});
-  const auto is_excluded = [&](const std::string& key) {
-    if (!excluded || !excluded->is_list()) return false;
-    const auto& keys = excluded->items();
-    return std::any_of(keys.begin(), keys.end(), [&](const Node& k) { return k.is_string() && k.as_string() == key; });
-  };
-  std::vector<std::string> lines;
-  for (const Override& override : overrides)
-    if (!override.is_hydra() && !is_excluded(override.key)) lines.push_back(override.text);
-  std::sort(lines.begin(), lines.end());
-  std::string name;
-  for (const std::string& line : lines) {
-    if (!name.empty()) name += item_separator;
-    for (const char c : line)
-      if (c == '/')
-        name += "%2F";
-      else if (c == '=')
-        name += value_separator;
-      else
-        name += c;
-  }
-  return name;
-}
-
-// What Hydra writes into its own node: overrides, choices, names.
-void fill_runtime(Composition& composition, const std::string& name, const std::vector<Override>& overrides) {
-  const auto section = [&](Node& parent, std::string_view key) -> Node& {
-    Node* node = parent.find_typed(Kind::kString, key);
-    return node && node->is_map() ? *node : parent.set(key, Node::map());
-  };
-  Node task = Node::list(), hydra = Node::list();
-  for (const Override& override : overrides)
-    (override.is_hydra() ? hydra : task).push_back(Node::string(override.text));
-  Node& root = composition.hydra;
-  if (!root.is_map()) return;
-  Node& job = section(root, "job");
-  job.set("override_dirname", Node::string(override_dirname(job, overrides)));
-  job.set("config_name", Node::string(name));
-  if (const Node* given = job.find("name"); !given || given->is_missing()) job.set("name", Node::string(name));
-  section(root, "overrides").set("hydra", std::move(hydra));
-  section(root, "overrides").set("task", std::move(task));
-  Node& choices = section(section(root, "runtime"), "choices");
-  for (const auto& [group, option] : composition.choices) choices.set(group, Node::string(option));
 }
 
 std::vector<Override> parse_all(const std::vector<std::string>& texts) {
@@ -199,6 +136,9 @@ Composition Composer::compose(const std::vector<Override>& overrides, bool lenie
   TreeUpdater updater(result.config, result.warnings);
   for (const Override* override : values) {
     const bool deletes = override->type == OverrideType::kDelete;
+    if (deletes && is_hydra_setting(override->key))
+      throw ConfigError(fmt::format("{}: {}: '{}' is one of Hydra's own settings and cannot be deleted",
+                                    to_string(override->position), override->text, override->key));
     if (!deletes && override->key.find('/') != std::string::npos && !result.config.has(override->key))  // deviation D8
       throw ConfigError(fmt::format("{}: {}: there is no config group '{}'{}", to_string(override->position),
                                     override->text, override->key, hint(override->key, repository_->group_names())));
@@ -207,7 +147,8 @@ Composition Composer::compose(const std::vector<Override>& overrides, bool lenie
   if (Node* hydra = result.config.find_typed(Kind::kString, "hydra")) {
     result.hydra = std::move(*hydra);
     result.config.erase("hydra");
-    fill_runtime(result, repository_->primary_name(), overrides);
+    check_hydra_settings(result.hydra);
+    fill_hydra_runtime(result, repository_->primary_name(), overrides);
   }
   return result;
 }

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/config/hydra_settings.h"
 #include "core/config/sweep.h"
 #include "core/config/where.h"
 
@@ -29,33 +30,49 @@ class Planner {
 
   Plan run() {
     parse_command_line();
-    const Composition top = composer_.compose_leniently(fixed_);
+    std::vector<Override> fixed;
+    for (const Override& override : given_)
+      if (!override.is_sweep()) fixed.push_back(override);
+    const Composition top = composer_.compose_leniently(fixed);
     plan_.warnings = top.warnings;
     const Node* sweep = sweep_of(top.config);
     if (sweep) plan_.sweep = *sweep;
-    settings_ = sweep ? read_sweep_settings(*sweep) : SweepSettings{};
-    plan_.name = settings_.name.empty() ? composer_.primary_name() : settings_.name;
-    const Node* mode = top.hydra.is_map() ? top.hydra.find("mode") : nullptr;
-    const Node* params = hydra_params(top);
-    const bool multirun = request_.multirun || (mode && mode->is_string() && mode->as_string() == "MULTIRUN");
+    const SweepSettings settings = sweep ? read_sweep_settings(*sweep) : SweepSettings{};
+    dedup_ = settings.dedup;
+    plan_.name = settings.name.empty() ? composer_.primary_name() : settings.name;
+    const bool multirun = request_.multirun || is_multirun(top.hydra);
     plan_.is_sweep = sweep || multirun;
     if (!plan_.is_sweep) refuse_sweeps();
-    const std::vector<Override> file_axes =
-        multirun && params ? read_axes(*params, "hydra.sweeper.params") : std::vector<Override>{};
-    expand(fixed_, swept_, sweep ? *sweep : Node(), file_axes, 0);
-    finish();
+    Layer layer{settings, given_, sweep ? *sweep : Node(), {}, 0};
+    const Node* params = hydra_params(top);
+    if (multirun && params) layer.axes = read_axes(*params, "hydra.sweeper.params");
+    layer.axes.insert(layer.axes.end(), params_.begin(), params_.end());
+    expand(layer);
+    if (plan_.runs.empty() && !settings.allow_empty)  // deviation D1
+      throw ConfigError(
+          fmt::format("{}: the sweep has no runs: a range, glob or where leaves nothing; "
+                      "sweep.allow_empty=true takes that",
+                      request_.file.string()));
     return std::move(plan_);
   }
 
  private:
+  // One level of expansion: what the command line or an outer run gives, and the sweep that is found there.
+  struct Layer {
+    SweepSettings settings;
+    std::vector<Override> given;
+    Node sweep;                  // null if there is none
+    std::vector<Override> axes;  // of hydra.sweeper.params
+    int level = 0;
+  };
+
   static const Node* sweep_of(const Node& config) {
     const Node* sweep = config.find("sweep");
     return sweep && !sweep->is_null() ? sweep : nullptr;
   }
 
   static const Node* hydra_params(const Composition& composition) {
-    const Node* sweeper = composition.hydra.is_map() ? composition.hydra.find("sweeper") : nullptr;
-    const Node* params = sweeper && sweeper->is_map() ? sweeper->find("params") : nullptr;
+    const Node* params = at_path(composition.hydra, {"sweeper", "params"});
     return params && params->is_map() ? params : nullptr;
   }
 
@@ -82,17 +99,16 @@ class Planner {
       }
       remember(std::move(override));
     }
-    for (const Override& override : order_) (override.is_sweep() ? swept_ : fixed_).push_back(override);
   }
 
   // The last override of a key counts, at the place of the first.
   void remember(Override override) {
-    for (Override& earlier : order_)
+    for (Override& earlier : given_)
       if (earlier.key_element() == override.key_element()) {
         earlier = std::move(override);
         return;
       }
-    order_.push_back(std::move(override));
+    given_.push_back(std::move(override));
   }
 
   // +hydra.sweeper.params.seed="1,2" on the command line sweeps seed.
@@ -103,21 +119,22 @@ class Planner {
     for (Override& axis : read_axes(map, "hydra.sweeper.params")) {
       refuse_unsweepable(axis);
       axis.position = override.position;
-      remember(axis);
+      params_.push_back(axis);
     }
   }
 
   void refuse_sweeps() const {
-    if (swept_.empty()) return;
+    if (!params_.empty()) throw ConfigError(located(params_[0], "this is a sweep: add -m (--multirun)"));
+    const bool any = std::any_of(given_.begin(), given_.end(), [](const Override& o) { return o.is_sweep(); });
+    if (!any) return;
     Request request = request_;
     request.multirun = false;
     mneme::config::compose(request);  // throws, explaining the first
-    throw ConfigError(located(swept_[0], "this is a sweep: add -m (--multirun) to run all of its values"));
   }
 
-  SweepContext context(const std::vector<Override>& fixed) {
+  SweepContext context(const std::vector<Override>& fixed, std::int64_t seed) {
     SweepContext result;
-    result.seed = settings_.seed;
+    result.seed = seed;
     result.group_options = [this](const std::string& group) { return composer_.group_options(group); };
     result.composed_value = [this, fixed](const std::string& key) {
       const Composition composed = composer_.compose_leniently(fixed);
@@ -133,48 +150,30 @@ class Planner {
 
   static bool same_key(const Override& a, const Override& b) { return a.full_key() == b.full_key(); }
 
-  // An override of the command line takes the place of the file's axis of the same key.
-  const Override* on_command_line(const Override& axis) const {
-    const Override* found = nullptr;
-    for (const Override& override : order_)
-      if (same_key(override, axis)) found = &override;
-    return found;
-  }
-
-  SweepAxis make_axis(const Override& override, bool zipped, const SweepContext& sweep_context) {
-    refuse_unsweepable(override);
-    SweepAxis axis{override, expand_override(override, sweep_context), zipped};
-    warn_if_repeated(axis);
-    return axis;
-  }
-
-  void warn_if_repeated(const SweepAxis&) {}
-
-  SweepBlock make_block(const ParsedBlock& parsed, const std::vector<Override>& swept,
-                        const SweepContext& sweep_context, std::set<std::string>& placed) {
+  // The axes of a block in the order of a run's overrides: those of the file, then what is given, where it does not
+  // take the place of one of the file.
+  SweepBlock make_block(const Layer& layer, const ParsedBlock& parsed, const SweepContext& sweep_context) {
     SweepBlock block;
     block.where = parsed.where;
     block.where_position = parsed.where_position;
+    std::set<const Override*> placed;
     const auto add = [&](const Override& override, bool zipped) {
-      if (const Override* given = on_command_line(override)) {
-        Override replacement = *given;
-        if (replacement.type == OverrideType::kChange) replacement.type = override.type;
-        placed.insert(override.full_key());
-        if (!replacement.is_sweep() && replacement.type == given->type) return;  // fixed for all runs already
-        block.axes.push_back(make_axis(replacement, false, sweep_context));
-        return;
-      }
-      block.axes.push_back(make_axis(override, zipped, sweep_context));
+      const Override* replacement = nullptr;
+      for (const Override& given : layer.given)
+        if (same_key(given, override)) placed.insert(replacement = &given);
+      Override axis = replacement ? *replacement : override;
+      if (replacement && axis.type == OverrideType::kChange) axis.type = override.type;
+      refuse_unsweepable(axis);
+      block.axes.push_back({axis, expand_override(axis, sweep_context), zipped && !replacement, block.axes.size()});
     };
+    for (const Override& override : layer.axes) add(override, false);
     for (const Override& override : parsed.grid) add(override, false);
     for (const Override& override : parsed.zip) add(override, true);
-    for (const Override& override : swept)
-      if (!placed.contains(override.full_key())) {
-        std::erase_if(block.axes, [&](const SweepAxis& axis) { return same_key(axis.key, override); });
-        block.axes.push_back(make_axis(override, false, sweep_context));
-      }
+    for (const Override& given : layer.given)
+      if (!placed.contains(&given))
+        block.axes.push_back({given, expand_override(given, sweep_context), false, block.axes.size()});
     check_zip(block);
-    apply_order(block);
+    apply_order(block, layer.settings.order);
     return block;
   }
 
@@ -190,69 +189,72 @@ class Planner {
     }
   }
 
-  void apply_order(SweepBlock& block) const {
+  static void apply_order(SweepBlock& block, const std::vector<std::string>& order) {
     const auto rank = [&](const SweepAxis& axis) {
-      const auto found = std::find(settings_.order.begin(), settings_.order.end(), axis.key.full_key());
-      return found - settings_.order.begin();
+      return std::find(order.begin(), order.end(), axis.key.full_key()) - order.begin();
     };
     std::stable_sort(block.axes.begin(), block.axes.end(),
                      [&](const SweepAxis& a, const SweepAxis& b) { return rank(a) < rank(b); });
   }
 
-  void expand(const std::vector<Override>& fixed, const std::vector<Override>& swept, const Node& sweep,
-              const std::vector<Override>& file_axes, int level) {
-    if (level > kMostInnerSweeps) throw ConfigError("sweeps inside of sweeps are nested too deeply");
-    std::vector<Override> start;
-    if (sweep.is_map()) {
-      OverrideOptions options = default_override_options();
-      for (const std::string& text : settings_.base) {
-        options.file = "sweep.base";
-        Override override = parse_override(text, options);
-        ++options.number;
-        if (override.is_sweep()) throw ConfigError(located(override, "an override in sweep.base cannot be a sweep"));
-        if (!on_command_line(override)) start.push_back(std::move(override));
-      }
+  // Overrides of all runs of a sweep, less those that are given anew.
+  static std::vector<Override> base_of(const Layer& layer) {
+    std::vector<Override> base;
+    OverrideOptions options = default_override_options();
+    options.file = "sweep.base";
+    for (const std::string& text : layer.settings.base) {
+      Override override = parse_override(text, options);
+      ++options.number;
+      if (override.is_sweep()) throw ConfigError(located(override, "an override in sweep.base cannot be a sweep"));
+      const auto same = [&](const Override& given) { return same_key(given, override); };
+      if (std::none_of(layer.given.begin(), layer.given.end(), same)) base.push_back(std::move(override));
     }
-    start.insert(start.end(), fixed.begin(), fixed.end());
-    std::vector<ParsedBlock> blocks = sweep.is_map() ? read_sweep_blocks(sweep) : std::vector<ParsedBlock>{};
-    if (blocks.empty()) {
-      blocks.emplace_back();
-      if (sweep.is_map() && swept.empty() && file_axes.empty())
-        throw ConfigError(fmt::format("{}: sweep: the block sweeps nothing; give it a grid, a zip or blocks",
-                                      to_string(sweep.position())));
-    }
-    for (ParsedBlock& block : blocks) block.grid.insert(block.grid.begin(), file_axes.begin(), file_axes.end());
-    const SweepContext sweep_context = context(start);
+    return base;
+  }
+
+  void expand(const Layer& layer) {
+    if (layer.level > kMostInnerSweeps) throw ConfigError("sweeps inside of sweeps are nested too deeply");
+    const std::vector<Override> base = base_of(layer);
+    std::vector<ParsedBlock> blocks;
+    if (layer.sweep.is_map()) blocks = read_sweep_blocks(layer.sweep);
+    const bool swept =
+        std::any_of(layer.given.begin(), layer.given.end(), [](const Override& o) { return o.is_sweep(); });
+    if (layer.sweep.is_map() && blocks.empty() && !swept && layer.axes.empty())
+      throw ConfigError(fmt::format("{}: sweep: the block sweeps nothing; give it a grid, a zip or blocks",
+                                    to_string(layer.sweep.position())));
+    if (blocks.empty()) blocks.emplace_back();
+    std::vector<Override> fixed = base;
+    for (const Override& given : layer.given)
+      if (!given.is_sweep()) fixed.push_back(given);
+    const SweepContext sweep_context = context(fixed, layer.settings.seed);
     for (const ParsedBlock& parsed : blocks) {
-      std::set<std::string> placed;
-      const SweepBlock block = make_block(parsed, swept, sweep_context, placed);
+      const SweepBlock block = make_block(layer, parsed, sweep_context);
       for_each_combination(block, [&](const std::vector<const Override*>& assignment) {
-        std::vector<Override> overrides = start;
-        for (const Override* override : assignment) {
-          std::erase_if(overrides, [&](const Override& o) { return same_key(o, *override); });
-          overrides.push_back(*override);
+        std::vector<const Override*> ordered(assignment.size());
+        for (std::size_t i = 0; i < assignment.size(); ++i) ordered[block.axes[i].place] = assignment[i];
+        std::vector<Override> overrides;
+        for (const Override& override : base) {
+          const auto same = [&](const Override* other) { return same_key(*other, override); };
+          if (std::none_of(ordered.begin(), ordered.end(), same)) overrides.push_back(override);
         }
-        take(overrides, assignment, block, sweep, level);
+        for (const Override* override : ordered) overrides.push_back(*override);
+        take(overrides, block, layer);
       });
     }
   }
 
-  void take(const std::vector<Override>& overrides, const std::vector<const Override*>& assignment,
-            const SweepBlock& block, const Node& sweep, int level) {
+  void take(const std::vector<Override>& overrides, const SweepBlock& block, const Layer& layer) {
     std::optional<Composition> composed;
     const auto compose_once = [&]() -> const Composition& {
       if (!composed) composed = compose_run(overrides);
       return *composed;
     };
-    if (!block.where.empty() && !is_wanted(block, assignment, compose_once)) return;
+    if (!block.where.empty() && !is_wanted(block, overrides, compose_once)) return;
     const Composition& composition = compose_once();
     const Node* inner = sweep_of(composition.config);
-    if (inner && !(*inner == sweep)) {  // a chosen config brings its own sweep
-      plan_.is_sweep = true;
-      expand(overrides, {}, *inner, {}, level + 1);
-      return;
-    }
-    add_run(overrides, composition);
+    if (!inner || *inner == layer.sweep) return add_run(overrides, composition);
+    plan_.is_sweep = true;  // a chosen config brings its own sweep
+    expand({read_sweep_settings(*inner), overrides, *inner, {}, layer.level + 1});
   }
 
   Composition compose_run(const std::vector<Override>& overrides) {
@@ -277,13 +279,13 @@ class Planner {
   }
 
   template <class F>
-  bool is_wanted(const SweepBlock& block, const std::vector<const Override*>& assignment, F&& compose_once) {
+  bool is_wanted(const SweepBlock& block, const std::vector<Override>& overrides, F&& compose_once) {
     std::vector<std::unique_ptr<Node>> kept;
     Node root;
     const auto look_up = [&](const std::string& key) -> const Node* {
-      for (const Override* override : assignment)
-        if (override->full_key() == key)
-          return kept.emplace_back(std::make_unique<Node>(to_node(override->value))).get();
+      for (const Override& override : overrides)
+        if (override.full_key() == key && override.type != OverrideType::kDelete)
+          return kept.emplace_back(std::make_unique<Node>(to_node(override.value))).get();
       const Composition& composition = compose_once();
       for (const auto& [group, option] : composition.choices)
         if (group == key) return kept.emplace_back(std::make_unique<Node>(Node::string(option))).get();
@@ -332,8 +334,8 @@ class Planner {
       const int repeat = ++repeats_[run.id];
       note(fmt::format("the runs [{}] and [{}] are the same{}", fmt::join(first->second, " "),
                        fmt::join(run.overrides, " "),
-                       settings_.dedup ? "; the second is left out" : " (sweep.dedup=true leaves one of them out)"));
-      if (settings_.dedup) return;
+                       dedup_ ? "; the second is left out" : " (sweep.dedup=true leaves one of them out)"));
+      if (dedup_) return;
       run.id = run_id(run.resolved, repeat);
     }
     run.hydra = std::move(bare.hydra);
@@ -346,19 +348,12 @@ class Planner {
       plan_.warnings.push_back(warning);
   }
 
-  void finish() const {
-    if (!plan_.runs.empty() || settings_.allow_empty) return;
-    throw ConfigError(
-        fmt::format("{}: the sweep has no runs: a range, glob or where leaves nothing; sweep.allow_empty=true "
-                    "takes that (deviation D1)",
-                    request_.file.string()));
-  }
-
   const Request& request_;
   Composer composer_;
-  SweepSettings settings_;
   Plan plan_;
-  std::vector<Override> fixed_, swept_, order_;  // of the command line
+  bool dedup_ = false;
+  std::vector<Override> given_;   // on the command line, each key once
+  std::vector<Override> params_;  // hydra.sweeper.params on the command line
   std::map<std::string, std::vector<std::string>> seen_;
   std::map<std::string, int> repeats_;
 };

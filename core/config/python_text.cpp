@@ -97,7 +97,8 @@ std::string python_float_text(double value) {
 }
 
 std::optional<double> parse_python_float(std::string_view text) {
-  const auto clean = without_underscores(strip(text), is_digit);
+  const std::string ascii = ascii_digits_and_blanks(text);
+  const auto clean = without_underscores(strip(ascii), is_digit);
   if (!clean || clean->empty()) return std::nullopt;
   std::string_view rest = *clean;
   const bool negative = rest[0] == '-';
@@ -116,7 +117,8 @@ std::optional<double> parse_python_float(std::string_view text) {
 }
 
 std::optional<std::string> parse_python_int(std::string_view text, int base) {
-  const auto clean = without_underscores(strip(text), [base](char c) { return digit_value(c) < base; });
+  const std::string ascii = ascii_digits_and_blanks(text);
+  const auto clean = without_underscores(strip(ascii), [base](char c) { return digit_value(c) < base; });
   if (!clean || clean->empty()) return std::nullopt;
   std::string_view rest = *clean;
   const bool negative = rest[0] == '-';

@@ -135,7 +135,14 @@ Resolver::Target Resolver::resolver_call(const Expression& expression, const Par
 
 std::optional<Resolver::Target> Resolver::select_absolute(const Parents& parents, std::string_view key,
                                                           bool missing_fails) {
-  if (!key.starts_with('.')) return select_in(root_, {}, key, missing_fails);
+  if (!key.starts_with('.')) {
+    // Hydra's settings are no part of the configuration that its own values may look into.
+    const bool inside_hydra = parents.size() > 1 && parents[1] == options_.hydra;
+    if (options_.hydra && !inside_hydra && split_key(key)[0] == "hydra")
+      throw ConfigError(fmt::format("Hydra's settings are read as ${{hydra:…}}: write ${{hydra:{}}}",
+                                    key.size() > 6 ? key.substr(6) : "KEY"));
+    return select_in(root_, {}, key, missing_fails);
+  }
   std::size_t level = parents.size();
   if (level == 0) throw ConfigError(fmt::format("'{}' leads above the root", key));
   std::string_view rest = key.substr(1);

@@ -16,6 +16,7 @@
 #include "core/config/deviations.h"
 #include "core/config/json.h"
 #include "core/config/override.h"
+#include "core/config/plan.h"
 #include "core/config/python_text.h"
 #include "core/config/tree.h"
 #include "core/config/yaml.h"
@@ -123,7 +124,7 @@ class Runner {
 
  private:
   static std::string shown_input(const std::string& kind, const Node& record) {
-    if (kind == "compose")
+    if (kind == "compose" || kind == "jobs")
       return fmt::format("{}:{} {}", record.at("tree").as_string(), record.at("config").as_string(),
                          dump_json(record.at("overrides")));
     return dump_json(record.at(kind == "interp" ? "doc" : "in"));
@@ -150,6 +151,7 @@ class Runner {
     if (kind == "yaml_scalar") return scalar(record);
     if (kind == "interp") return interpolated(record);
     if (kind == "yaml") return document(record);
+    if (kind == "jobs") return jobs(record);
     throw Error(fmt::format("unknown kind of case '{}'", kind));
   }
 
@@ -174,10 +176,30 @@ class Runner {
     return outcome;
   }
 
-  Outcome composed(const Node& record) const {
+  Request request_of(const Node& record) const {
     Request request;
     request.file = scratch_.path / record.at("tree").as_string() / (record.at("config").as_string() + ".yaml");
     for (const Node& override : record.at("overrides").items()) request.overrides.push_back(override.as_string());
+    return request;
+  }
+
+  // The overrides of every job of a multirun.
+  Outcome jobs(const Node& record) const {
+    Request request = request_of(record);
+    request.multirun = true;
+    Node list = Node::list();
+    for (const PlannedRun& run : plan(request).runs) {
+      Node texts = Node::list();
+      for (const std::string& text : run.overrides) texts.push_back(Node::string(text));
+      list.push_back(std::move(texts));
+    }
+    Outcome outcome;
+    outcome.fields.set("jobs", std::move(list));
+    return outcome;
+  }
+
+  Outcome composed(const Node& record) const {
+    const Request request = request_of(record);
     const Composition composition = compose(request);
     Outcome outcome;
     outcome.fields.set("cfg", composition.config);
@@ -230,7 +252,8 @@ class Runner {
     check_interpolations(root);
     Resolver resolver(root);
     const auto target = resolver.select(record.at("key").as_string());
-    if (!target) throw ConfigError(fmt::format("there is no key {}", record.at("key").as_string()));
+    if (!target || (target->node->is_missing() && !target->raw))
+      throw ConfigError(fmt::format("there is no value at {}", record.at("key").as_string()));
     return typed(resolver.resolved(*target));
   }
 
@@ -247,7 +270,7 @@ class Runner {
     if (!expected_ok) return located(kind, outcome.error);
     std::vector<std::string> differences;
     for (const std::string_view key :
-         {"op", "key", "pkg", "vt", "type", "value", "expand", "cfg", "yaml", "resolved"}) {
+         {"op", "key", "pkg", "vt", "type", "value", "expand", "cfg", "yaml", "resolved", "jobs"}) {
       const Node* expected = record.find(key);
       if (!expected || (key == "key" && kind != "parse") ||
           (key == "value" && expected->is_string() && expected->as_string() == "<env>"))

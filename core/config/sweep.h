@@ -15,6 +15,7 @@ struct SweepAxis {
   Override key;                  ///< type, key and package; the value is taken from `values`
   std::vector<Override> values;  ///< one override per value
   bool zipped = false;           ///< moves together with the block's other zipped axes
+  std::size_t place = 0;         ///< among a run's overrides
 };
 
 /// One block of a sweep: the product of its axes (zipped ones count as one), filtered by `where`.

@@ -1,6 +1,25 @@
 #include "core/config/utf8.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace mneme::config {
+
+namespace {
+// The zeros of Unicode's decimal digits (category Nd) beyond ASCII; the other nine follow each of them.
+constexpr char32_t kZeros[] = {0x660,   0x6f0,   0x7c0,   0x966,   0x9e6,   0xa66,   0xae6,   0xb66,   0xbe6,   0xc66,
+                               0xce6,   0xd66,   0xde6,   0xe50,   0xed0,   0xf20,   0x1040,  0x1090,  0x17e0,  0x1810,
+                               0x1946,  0x19d0,  0x1a80,  0x1a90,  0x1b50,  0x1bb0,  0x1c40,  0x1c50,  0xa620,  0xa8d0,
+                               0xa900,  0xa9d0,  0xa9f0,  0xaa50,  0xabf0,  0xff10,  0x104a0, 0x10d30, 0x11066, 0x110f0,
+                               0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x11730, 0x118e0, 0x11950,
+                               0x11c50, 0x11d50, 0x11da0, 0x16a60, 0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec,
+                               0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0};
+
+bool is_blank_beyond_ascii(char32_t c) {
+  return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202f || c == 0x205f || c == 0x3000;
+}
+}  // namespace
 
 char32_t next_code_point(std::string_view text, std::size_t& offset) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -34,6 +53,26 @@ std::size_t find_invalid_utf8(std::string_view text) {
     if (next_code_point(text, i) == kInvalidCodePoint) return start;
   }
   return std::string_view::npos;
+}
+
+std::string ascii_digits_and_blanks(std::string_view text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t start = i;
+    const char32_t c = next_code_point(text, i);
+    if (c < 0x80 || c == kInvalidCodePoint) {
+      result += text.substr(start, i - start);
+      continue;
+    }
+    const char32_t* above = std::upper_bound(std::begin(kZeros), std::end(kZeros), c);
+    if (is_blank_beyond_ascii(c))
+      result += ' ';
+    else if (above != std::begin(kZeros) && c - above[-1] < 10)
+      result += static_cast<char>('0' + (c - above[-1]));
+    else
+      result += text.substr(start, i - start);
+  }
+  return result;
 }
 
 void append_utf8(std::string& text, char32_t code_point) {

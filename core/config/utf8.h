@@ -18,6 +18,10 @@ std::size_t code_points(std::string_view text);
 /// Byte offset of the first byte that is no valid UTF-8, or npos.
 std::size_t find_invalid_utf8(std::string_view text);
 
+/// The text with the blanks and decimal digits of all scripts written as ' ' and '0' to '9', as Python's int() and
+/// float() read them.
+std::string ascii_digits_and_blanks(std::string_view text);
+
 void append_utf8(std::string& text, char32_t code_point);
 
 }  // namespace mneme::config

@@ -11,10 +11,10 @@ namespace mneme::data {
 
 /// How many rows of each `mini8` task are generated, and from which seed.
 struct Mini8Options {
-  std::uint64_t seed = 0;          ///< of the rows, not of the run: runs of other seeds see the same rows
-  std::int64_t train_rows = 256;   ///< per task
-  std::int64_t eval_rows = 16;     ///< per task
-  std::int64_t test_rows = 40;     ///< per task
+  std::uint64_t seed = 0;            ///< of the rows, not of the run: runs of other seeds see the same rows
+  std::int64_t train_rows = 256;     ///< per task
+  std::int64_t eval_rows = 16;       ///< per task
+  std::int64_t test_rows = 40;       ///< per task
   std::vector<std::string> order{};  ///< names of tasks in training order; empty: all, in the order of mini8_names()
 };
 

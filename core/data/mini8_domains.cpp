@@ -15,10 +15,6 @@ using Words = std::span<const std::string_view>;
 template <std::size_t N>
 using Table = std::array<std::string_view, N>;
 
-struct Pair {
-  std::string_view first, second;
-};
-
 template <class Items>
 const auto& pick(RandomStream& random, const Items& items) {
   return items[random.below(items.size())];
@@ -144,22 +140,22 @@ Example draw_arithmetic(RandomStream& random, std::size_t kind) {
 
 constexpr Table<3> kModals = {"will", "can", "must"};
 constexpr Table<6> kAsides = {"it is said", "as a rule", "in effect", "in the end", "of course", "no doubt"};
-constexpr std::array<Pair, 8> kActions = {{{"purchase", "buy"},
-                                           {"require", "need"},
-                                           {"construct", "build"},
-                                           {"observe", "see"},
-                                           {"cherish", "love"},
-                                           {"acquire", "get"},
-                                           {"utilize", "use"},
-                                           {"retain", "keep"}}};
-constexpr std::array<Pair, 8> kObjects = {{{"residences", "homes"},
-                                           {"beverages", "drinks"},
-                                           {"vehicles", "cars"},
-                                           {"garments", "clothes"},
-                                           {"timepieces", "clocks"},
-                                           {"vessels", "boats"},
-                                           {"canines", "dogs"},
-                                           {"tomes", "books"}}};
+constexpr std::array<Mini8Word, 8> kActions = {{{"purchase", "buy"},
+                                                {"require", "need"},
+                                                {"construct", "build"},
+                                                {"observe", "see"},
+                                                {"cherish", "love"},
+                                                {"acquire", "get"},
+                                                {"utilize", "use"},
+                                                {"retain", "keep"}}};
+constexpr std::array<Mini8Word, 8> kObjects = {{{"residences", "homes"},
+                                                {"beverages", "drinks"},
+                                                {"vehicles", "cars"},
+                                                {"garments", "clothes"},
+                                                {"timepieces", "clocks"},
+                                                {"vessels", "boats"},
+                                                {"canines", "dogs"},
+                                                {"tomes", "books"}}};
 
 Example draw_simplify(RandomStream& random, std::size_t) {
   const auto name = pick(random, kNames), aside = pick(random, kAsides), modal = pick(random, kModals);
@@ -182,8 +178,28 @@ constexpr std::array<Mini8Domain, 8> kDomains = {
      {"medicine", "accuracy.first_letter", "\nDiagnosis:", 4, 4, 4, draw_medicine},
      {"law", "accuracy.first_letter", "\nVerdict:", 4, 4, 4, draw_law}}};
 
+/// Every word of a class means the class's name.
+template <std::size_t N, std::size_t M>
+void add_classes(std::vector<Mini8Word>& lexicon, const std::array<Table<M>, N>& classes, const Table<N>& names) {
+  for (std::size_t i = 0; i < N; ++i)
+    for (const std::string_view word : classes[i]) lexicon.push_back({word, names[i]});
+}
+
 }  // namespace
 
 std::span<const Mini8Domain> mini8_domains() { return kDomains; }
+
+std::vector<Mini8Word> mini8_lexicon() {
+  std::vector<Mini8Word> lexicon;
+  add_classes(lexicon, kAttitudes, {"liking", "dislike", "report"});
+  add_classes(lexicon, kPolicies, {"easing", "tightening", "waiting"});
+  add_classes(lexicon, kMembers, {"metal", "bird", "planet", "fish"});
+  add_classes(lexicon, kDiseases, {"lung", "skin", "liver", "heart"});
+  add_classes(lexicon, kActs, {"theft", "arson", "fraud", "assault"});
+  add_classes(lexicon, kChanges, {"gain", "loss"});
+  lexicon.insert(lexicon.end(), kActions.begin(), kActions.end());
+  lexicon.insert(lexicon.end(), kObjects.begin(), kObjects.end());
+  return lexicon;
+}
 
 }  // namespace mneme::data

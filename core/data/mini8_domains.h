@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/base/random.h"
 #include "core/data/example.h"
@@ -23,5 +24,13 @@ struct Mini8Domain {
 
 /// The eight domains in training order.
 std::span<const Mini8Domain> mini8_domains();
+
+/// A word of the domains and what it means.
+struct Mini8Word {
+  std::string_view word, meaning;
+};
+
+/// What a base model knows beforehand, as a real one does: words and their meanings, in no task's form, with no label.
+std::vector<Mini8Word> mini8_lexicon();
 
 }  // namespace mneme::data

@@ -4,90 +4,17 @@
 
 #include <array>
 #include <set>
-#include <span>
 #include <string_view>
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/data/pretrain_world.h"
 
 namespace mneme::data {
 namespace {
 
 using List = std::vector<std::string>;
-
-/// Pronounceable made-up words; no two of one maker are equal.
-class WordMaker {
- public:
-  explicit WordMaker(RandomStream& random) : random_(random) {}
-
-  /// A word of one to three syllables that may repeat an earlier one.
-  std::string loose(int most = 2) {
-    static constexpr std::array<std::string_view, 40> kOnsets = {
-        "b",  "c",  "d",  "f",  "g",  "h",  "j",  "k",  "l",  "m",  "n",  "p", "r",  "s",
-        "t",  "v",  "w",  "y",  "z",  "",   "s",  "t",  "r",  "m",  "l",  "p", "br", "cl",
-        "dr", "fl", "gr", "pr", "pl", "sh", "st", "th", "tr", "ch", "sp", "qu"};
-    static constexpr std::array<std::string_view, 14> kVowels = {"a", "e", "i",  "o",  "u",  "a",  "e",
-                                                                 "i", "o", "ee", "ea", "oo", "ai", "ou"};
-    static constexpr std::array<std::string_view, 24> kCodas = {"",   "",   "",   "",   "n",  "r",  "s",  "t",
-                                                                "l",  "m",  "d",  "k",  "p",  "g",  "x",  "ng",
-                                                                "st", "nt", "ck", "sh", "rd", "ll", "er", "y"};
-    const int syllables = 1 + static_cast<int>(random_.below(static_cast<std::uint64_t>(most)));
-    std::string word;
-    for (int i = 0; i < syllables; ++i) {
-      word += kOnsets[random_.below(kOnsets.size())];
-      word += kVowels[random_.below(kVowels.size())];
-      if (i + 1 == syllables || random_.below(3) == 0) word += kCodas[random_.below(kCodas.size())];
-    }
-    return word.size() < 3 || word.size() > 8 ? loose(most) : word;
-  }
-
-  std::string fresh(int most = 2) {
-    std::string word;
-    do word = loose(most);
-    while (!used_.insert(word).second);
-    return word;
-  }
-
-  List fresh_list(int n, int most = 2) {
-    List list;
-    for (int i = 0; i < n; ++i) list.push_back(fresh(most));
-    return list;
-  }
-
- private:
-  RandomStream& random_;
-  std::set<std::string> used_;
-};
-
-struct Group {
-  std::string name;
-  List members;
-};
-
-/// What is true in the made-up world: every document draws from it, so that the model learns it by heart.
-struct World {
-  explicit World(std::uint64_t seed) {
-    RandomStream random(seed, "pretrain/world");
-    WordMaker words(random);
-    for (int i = 0; i < 16; ++i) groups.push_back({words.fresh(2), words.fresh_list(8)});
-    for (int i = 0; i < 6; ++i) relations.push_back({words.fresh(2), {}});
-    for (auto& relation : relations) {
-      relation.members = words.fresh_list(5);
-      for (int i = 0; i < 15; ++i) keys.push_back({words.fresh(), {}});
-    }
-    for (int i = 0; i < 4; ++i) moods.push_back({words.fresh(2), words.fresh_list(10)});
-    for (int i = 0; i < 80; ++i) plain.emplace_back(words.fresh(), words.fresh(2));
-    gains = words.fresh_list(8);
-    losses = words.fresh_list(8);
-    fillers = words.fresh_list(16, 2);
-  }
-  std::vector<Group> groups;     ///< kinds and their members
-  std::vector<Group> relations;  ///< questions and their possible values; key 15 r + i has value i mod 5 of relation r
-  std::vector<Group> keys;
-  std::vector<Group> moods;                                ///< verbs that express one of four moods
-  std::vector<std::pair<std::string, std::string>> plain;  ///< long word, plain word
-  List gains, losses, fillers;
-};
+using Group = PretrainWorld::Group;
 
 std::string capital(std::string word) {
   if (!word.empty() && word[0] >= 'a') word[0] = static_cast<char>(word[0] - 32);
@@ -102,7 +29,7 @@ class PretrainText::Writer {
 
   PretrainDocument next() {
     using Maker = PretrainDocument (Writer::*)();
-    static constexpr std::array<std::pair<Maker, int>, 12> kMakers = {{{&Writer::copying, 2},
+    static constexpr std::array<std::pair<Maker, int>, 13> kMakers = {{{&Writer::copying, 2},
                                                                        {&Writer::listing, 3},
                                                                        {&Writer::fact, 2},
                                                                        {&Writer::choose_given, 2},
@@ -113,7 +40,8 @@ class PretrainText::Writer {
                                                                        {&Writer::binding, 3},
                                                                        {&Writer::sum, 6},
                                                                        {&Writer::shorten, 4},
-                                                                       {&Writer::label_shots, 3}}};
+                                                                       {&Writer::label_shots, 3},
+                                                                       {&Writer::meaning, 12}}};
     int total = 0;
     for (const auto& [maker, weight] : kMakers) total += weight;
     int ticket = static_cast<int>(random_.below(static_cast<std::uint64_t>(total)));
@@ -206,7 +134,7 @@ class PretrainText::Writer {
 
   std::pair<std::string, std::size_t> key(std::size_t relation) {
     const std::size_t i = below(15);
-    return {world_.keys[15 * relation + i].name, i % 5};
+    return {world_.keys[15 * relation + i], i % 5};
   }
 
   PretrainDocument fact() {
@@ -394,7 +322,23 @@ class PretrainText::Writer {
     return {text + items[asked] + arrow, labels[asked]};
   }
 
-  World world_;
+  /// What a real word means.
+  PretrainDocument meaning() {
+    const auto& [word, meaning] = world_.lexicon[below(world_.lexicon.size())];
+    const std::string answer = fmt::format(" {}", meaning);
+    switch (below(4)) {
+      case 0:
+        return {fmt::format("{} is", word), answer};
+      case 1:
+        return {lead() + std::string(word) + cue(), answer};
+      case 2:
+        return {fmt::format("{}{} {} {}{}{}", lead(), name(), word, noun(), chance(50) ? "." : "", cue()), answer};
+      default:
+        return {fmt::format("{}{} {} {}{}{}", lead(), name(), noun(), word, chance(50) ? "." : "", cue()), answer};
+    }
+  }
+
+  PretrainWorld world_;
   RandomStream random_;
   WordMaker words_;
 };

@@ -12,7 +12,8 @@ struct PretrainDocument {
   std::string answer;
 };
 
-/// An endless stream of documents in a made-up language for the pretraining of a small base model.
+/// An endless stream of documents for the pretraining of a small base model: a made-up language, and the meanings of
+/// the words that mini8 uses.
 class PretrainText {
  public:
   explicit PretrainText(std::uint64_t seed);

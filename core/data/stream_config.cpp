@@ -32,6 +32,10 @@ TaskSpec task_spec(const std::string& name, const Section& section) {
   if (spec.epochs && *spec.epochs < 1) section.fail("epochs", fmt::format("is {}; expected at least 1", *spec.epochs));
   return spec;
 }
+bool is_mini8(const config::Node& stream) {
+  if (!stream.is_map()) throw ConfigError("stream: must be a group with a kind, for instance stream=mini8");
+  return stream.at("kind").as_string() == "mini8";
+}
 }  // namespace
 
 StreamOptions stream_options(const config::Node& stream) {
@@ -61,19 +65,22 @@ Mini8Options mini8_options(const config::Node& stream) {
   section.text("name", "mini8");
   const Mini8Options defaults;
   Mini8Options options;
-  options.seed = static_cast<std::uint64_t>(section.int64("seed", static_cast<std::int64_t>(defaults.seed)));
-  options.train_rows = section.int64("train_rows", defaults.train_rows);
-  options.eval_rows = section.int64("eval_rows", defaults.eval_rows);
-  options.test_rows = section.int64("test_rows", defaults.test_rows);
+  options.seed = static_cast<std::uint64_t>(at_least(section, "seed", 0, static_cast<std::int64_t>(defaults.seed)));
+  options.train_rows = at_least(section, "train_rows", 1, defaults.train_rows);
+  options.eval_rows = at_least(section, "eval_rows", 0, defaults.eval_rows);
+  options.test_rows = at_least(section, "test_rows", 1, defaults.test_rows);
   options.order = section.texts("order", std::vector<std::string>{});
   section.finish();
   return options;
 }
 
 Stream build_stream(const config::Node& stream) {
-  if (!stream.is_map()) throw ConfigError("stream: must be a group with a kind, for instance stream=mini8");
-  if (stream.at("kind").as_string() == "mini8") return mini8_stream(mini8_options(stream));
+  if (is_mini8(stream)) return mini8_stream(mini8_options(stream));
   return load_stream(stream_options(stream));
+}
+
+std::vector<TaskSize> check_stream(const config::Node& stream, StreamChecker& checker) {
+  return is_mini8(stream) ? checker.check(mini8_options(stream)) : checker.check(stream_options(stream));
 }
 
 }  // namespace mneme::data

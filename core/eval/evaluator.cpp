@@ -4,17 +4,10 @@
 #include <limits>
 
 #include "core/base/error.h"
-#include "core/data/tokenize.h"
+#include "core/data/sequence_form.h"
 #include "core/metric/text_metric.h"
 
 namespace mneme {
-
-namespace {
-Tokens with_end(Tokens ids, const text::Tokenizer& tokenizer) {
-  if (const auto eos = tokenizer.eos()) ids.push_back(*eos);
-  return ids;
-}
-}  // namespace
 
 Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& stream, const text::Tokenizer& tokenizer,
                      EvalOptions options, const std::string& cache)
@@ -23,30 +16,31 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
       tokenizer_(tokenizer),
       options_(std::move(options)),
       split_(options_.split == "eval" ? data::Split::kEval : data::Split::kTest) {
+  const data::SequenceForm form(tokenizer, learner.model().config().encoder_decoder());
   for (const data::Task& task : stream.tasks) {
     EvalTask made{task, {}, {}};
-    data::LengthLimits limits;
-    limits.max_prompt = options_.max_length - task.spec().max_new_tokens - 1;
-    MNEME_CHECK(limits.max_prompt > 0, "task '{}': max_new_tokens {} leaves no room for a prompt in max_length {}",
-                task.name(), task.spec().max_new_tokens, options_.max_length);
+    const std::int64_t new_tokens = task.spec().max_new_tokens;
+    const data::LengthLimits limits =
+        with_context(fmt::format("making room for the answers of task '{}'", task.name()),
+                     [&] { return form.prompt_limits(options_.max_length, new_tokens); });
     const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, cache);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const auto view = rows[i];
-      model::GenerateJob job;
-      if (const auto bos = tokenizer.bos()) job.prompt.push_back(*bos);
-      job.prompt.insert(job.prompt.end(), view.prompt.begin(), view.prompt.end());
-      job.max_new_tokens = task.spec().max_new_tokens;
+      model::GenerateJob job{.prompt = form.prompt(rows[i].prompt), .max_new_tokens = new_tokens};
       if (const auto eos = tokenizer.eos()) job.stop.push_back(*eos);
       made.prompts.push_back(std::move(job));
     }
     if (options_.protocol == "labels")
-      for (const auto& label : task.spec().labels)
-        made.labels.push_back(with_end(tokenizer.encode_continuation(label), tokenizer));
+      for (const auto& label : task.spec().labels) made.labels.push_back(form.answer(label));
     tasks_.push_back(std::move(made));
   }
 }
 
-std::string Evaluator::text_of(const Tokens& ids) const { return strategy_.answer(tokenizer_.decode(ids)); }
+std::string Evaluator::text_of(const Tokens& ids) const {
+  std::string text = tokenizer_.decode(ids);
+  std::size_t end = text.size();
+  for (const std::string& stop : options_.stop) end = std::min(end, text.find(stop));
+  return strategy_.answer(text.substr(0, end));
+}
 
 std::vector<std::string> Evaluator::label_answers(const EvalTask& task, std::int64_t index) {
   PromptBatch batch{task.prompts, {}};
@@ -55,7 +49,8 @@ std::vector<std::string> Evaluator::label_answers(const EvalTask& task, std::int
   const auto scores = learner_.score(strategy_.route(learner_, batch), batch, candidates);
   std::vector<std::string> predictions;
   for (const auto& row : scores)
-    predictions.push_back(task.task.spec().labels[static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin())]);
+    predictions.push_back(
+        task.task.spec().labels[static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin())]);
   return predictions;
 }
 
@@ -72,13 +67,15 @@ std::vector<std::vector<std::string>> Evaluator::generated_answers(const std::ve
   std::vector<Tokens> all;
   for (const PromptBatch& batch : batches) {
     std::vector<Tokens> part = strategy_.predict(learner_, batch);
-    MNEME_CHECK(part.size() == batch.prompts.size(), "predict() gave {} answers to {} prompts", part.size(), batch.prompts.size());
+    MNEME_CHECK(part.size() == batch.prompts.size(), "predict() gave {} answers to {} prompts", part.size(),
+                batch.prompts.size());
     std::move(part.begin(), part.end(), std::back_inserter(all));
   }
   auto next = all.begin();
   for (const std::int64_t index : tasks) {
     auto& texts = predictions.emplace_back();
-    for (std::size_t i = 0; i < tasks_[static_cast<std::size_t>(index - 1)].prompts.size(); ++i) texts.push_back(text_of(*next++));
+    for (std::size_t i = 0; i < tasks_[static_cast<std::size_t>(index - 1)].prompts.size(); ++i)
+      texts.push_back(text_of(*next++));
   }
   return predictions;
 }
@@ -95,7 +92,8 @@ std::vector<double> Evaluator::evaluate(std::int64_t after, std::int64_t last, R
   const auto total = static_cast<std::int64_t>(generated.size() + by_label.size());
   std::vector<std::vector<std::string>> predictions(tasks_.size());
   auto texts = generated_answers(generated);
-  for (std::size_t i = 0; i < generated.size(); ++i) predictions[static_cast<std::size_t>(generated[i] - 1)] = std::move(texts[i]);
+  for (std::size_t i = 0; i < generated.size(); ++i)
+    predictions[static_cast<std::size_t>(generated[i] - 1)] = std::move(texts[i]);
   progress(static_cast<std::int64_t>(generated.size()), total);
   for (std::size_t i = 0; i < by_label.size(); ++i) {
     const auto position = static_cast<std::size_t>(by_label[i] - 1);

@@ -86,7 +86,7 @@ class LocalLaunch {
       Active ended = std::move(active_[i]);
       active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
       free_.push_back(ended.slot);
-      if (ended.asked > 0 && ending->state == RunState::kFailed) {
+      if (ended.asked > 0 && (ending->state == RunState::kFailed || ending->state == RunState::kInterrupted)) {
         ending->state = RunState::kInterrupted;
         ending->reason = ended.asked == 1 ? "stopped by the user" : "stopped by the user; it had to be killed";
       }
@@ -99,7 +99,7 @@ class LocalLaunch {
     run.reason = ending.reason;
     run.seconds = ending.seconds;
     with_context(fmt::format("writing the end of run {}", run.id), [&] {
-      write_ending(sweep_.run_path(run), ending);
+      end_attempt(sweep_.run_path(run), ending);
       sweep_.update(run);
     });
     if (ending.state == RunState::kDone) {
@@ -124,7 +124,7 @@ class LocalLaunch {
     stop_time_ = Clock::now();
     if (active_.empty()) return;
     view_.say(again ? fmt::format("killing {} run(s)", active_.size())
-                    : fmt::format("stopping: {} run(s) save their state; Ctrl-C again kills them", active_.size()));
+                    : fmt::format("stopping {} run(s): what they have finished is saved; Ctrl-C again kills them", active_.size()));
   }
 
   /// Presses runs that do not react to having been asked.

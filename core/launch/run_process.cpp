@@ -7,14 +7,16 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/launch/half_written.h"
 #include "core/launch/options.h"
+#include "core/record/writer.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kDivergedCode = 3;
+constexpr int kDivergedCode = 3, kStoppedCode = 130;
 constexpr int kOomScore = 500;  // under memory pressure the kernel shall take a run, not the launcher
 
 ChildOptions run_child(const Runner& runner, const fs::path& run_directory, const Slot& slot) {
@@ -40,15 +42,22 @@ std::string exit_reason(const ProcessExit& exit, bool out_of_memory) {
   return fmt::format("exit code {}", exit.code);
 }
 
-/// Adds what the record says about a failure or divergence to the reason, if it was written in this attempt.
-void add_recorded_error(Ending& ending, const fs::path& run_directory, const Attempt& attempt) {
-  if (ending.state == RunState::kDone || ending.signal != 0) return;
+/// The run's own last word in this attempt: the error in its record; where it never began one, its last line in the log.
+std::string last_word(const Ending& ending, const fs::path& run_directory, const Attempt& attempt) {
   const auto recorded = recorded_ending(run_directory);
-  if (!recorded || recorded->state != ending.state || recorded->reason.empty()) return;
-  if (seconds_since_epoch(recorded->finished) < seconds_since_epoch(attempt.started)) return;
-  const std::string first_line = recorded->reason.substr(0, recorded->reason.find('\n'));
-  ending.reason = ending.state == RunState::kFailed ? ending.reason + ": " + first_line : first_line;
+  const bool own = recorded && seconds_since_epoch(recorded->finished) >= seconds_since_epoch(attempt.started);
+  if (own && recorded->state == ending.state) return recorded->reason.substr(0, recorded->reason.find('\n'));
+  const auto lines = last_log_lines(run_directory, 1);
+  constexpr std::string_view kProgram = "mneme-run: ";  // how the program says why it ends
+  return lines.empty() || !lines[0].starts_with(kProgram) ? "" : lines[0].substr(kProgram.size());
 }
+
+void add_last_word(Ending& ending, const fs::path& run_directory, const Attempt& attempt) {
+  if (ending.state == RunState::kDone || ending.signal != 0) return;
+  const std::string word = last_word(ending, run_directory, attempt);
+  if (!word.empty()) ending.reason = ending.state == RunState::kFailed ? ending.reason + ": " + word : word;
+}
+
 
 }  // namespace
 
@@ -58,6 +67,7 @@ RunProcess::RunProcess(const fs::path& run_directory, const Runner& runner, cons
   const auto log_size = fs::file_size(directory_ / "run.log", none);
   attempt_.log_start = none ? 0 : static_cast<std::int64_t>(log_size);
   attempt_.started = utc_now();
+  remove_half_written(directory_, true);
   fs::remove(directory_ / "exit.json");
   fs::remove(directory_ / "progress.json");
   write_attempt(directory_, attempt_);  // without a process: a launcher killed here leaves "interrupted"
@@ -70,7 +80,7 @@ std::optional<Ending> RunProcess::poll() {
   const auto exit = child_->poll();
   if (!exit) return std::nullopt;
   Ending ending = judge_exit(*exit, watch_.kills() > kills_before_);
-  add_recorded_error(ending, directory_, attempt_);
+  add_last_word(ending, directory_, attempt_);
   return ending;
 }
 
@@ -86,11 +96,19 @@ Ending judge_exit(const ProcessExit& exit, bool out_of_memory) {
   } else if (exit.signal == 0 && exit.code == kDivergedCode) {
     ending.state = RunState::kDiverged;
     ending.reason = "the loss is not finite";
+  } else if (exit.signal == 0 && exit.code == kStoppedCode) {
+    ending.state = RunState::kInterrupted;
+    ending.reason = "stopped by a signal";
   } else {
     ending.state = RunState::kFailed;
     ending.reason = exit_reason(exit, out_of_memory);
   }
   return ending;
+}
+
+void end_attempt(const fs::path& run_directory, const Ending& ending) {
+  write_ending(run_directory, ending);
+  if (ending.state == RunState::kFailed) record::mark_failed(run_directory / "run.h5", ending.reason);
 }
 
 void clear_orphans(const SweepDirectory& sweep, const std::vector<RunEntry>& runs) {

@@ -42,9 +42,12 @@ class RunProcess {
   std::optional<Child> child_;
 };
 
-/// What an exit means: 0 done, 3 diverged, else failed with a reason in words.
+/// What an exit means: 0 done, 3 diverged, 130 interrupted, else failed with a reason in words.
 /// \param out_of_memory whether the kernel killed processes for want of memory while it ran.
 Ending judge_exit(const ProcessExit& exit, bool out_of_memory);
+
+/// Writes down how an attempt ended: exit.json, and where the run failed without a word of its own, its record.
+void end_attempt(const std::filesystem::path& run_directory, const Ending& ending);
 
 /// Makes sure that no process of a killed launcher still works on these runs: the kernel ends them with it; what
 /// remains after two seconds is killed. Throws Error if such a process may live on another machine.

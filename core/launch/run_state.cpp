@@ -143,8 +143,10 @@ std::optional<Progress> read_progress(const fs::path& run_directory) {
   progress.phase = member<std::string>(*json, "phase", "");
   progress.task = member<std::int64_t>(*json, "task", 0);
   progress.tasks = member<std::int64_t>(*json, "tasks", 0);
-  progress.done = member<std::int64_t>(*json, "done", 0);
-  progress.total = member<std::int64_t>(*json, "total", 0);
+  progress.step = member<std::int64_t>(*json, "step", 0);
+  progress.steps = member<std::int64_t>(*json, "steps", 0);
+  progress.done = member(*json, "done", 0.0);
+  progress.total = member(*json, "total", 0.0);
   progress.eta_seconds = member(*json, "eta_seconds", -1.0);
   progress.note = member<std::string>(*json, "note", "");
   return progress;

@@ -52,7 +52,8 @@ struct Ending {
 struct Progress {
   std::string phase;
   std::int64_t task = 0, tasks = 0;  ///< index from 1
-  std::int64_t done = 0, total = 0;  ///< units of the phase
+  std::int64_t step = 0, steps = 0;  ///< of this phase of this task
+  double done = 0, total = 0;        ///< work of the whole run, in any unit
   double eta_seconds = -1;           ///< of the whole run; negative if unknown
   std::string note;
 };

@@ -65,13 +65,26 @@ std::string in_words(const SlurmTask& task) {
   return fmt::format("{} (task {})", words, task.id);
 }
 
+/// " on node3", where an attempt of the run has begun.
+std::string where(const RunReport& report) {
+  return report.attempt ? fmt::format(" on {}", report.attempt->process.host) : "";
+}
+
 /// The task ended, or is unknown, and the run's files tell of no end.
 void apply_end_without_trace(RunReport& report, const SlurmTask& task, bool began) {
   const bool failed = task.state == "FAILED" || task.state == "OUT_OF_MEMORY" || task.state == "COMPLETED";
   report.state = failed ? RunState::kFailed : RunState::kInterrupted;
   report.reason =
-      began ? in_words(task)
+      began ? in_words(task) + where(report)
             : fmt::format("never began: {}; its output, if any: .mneme/slurm/{}.out", in_words(task), task.id);
+}
+
+/// Why the task waits. One that had begun and left no end was taken from the run with its node.
+std::string waiting_reason(const RunReport& report, const SlurmTask& task, bool lost) {
+  const std::string reason = task.reason == "None" ? "" : task.reason;
+  if (!lost) return reason;
+  return fmt::format("lost{} with its node, or preempted; Slurm has put it back into the queue{}", where(report),
+                     reason.empty() ? "" : fmt::format(" ({})", reason));
 }
 
 }  // namespace
@@ -167,7 +180,7 @@ void apply_task(RunReport& report, const SlurmTask& task, bool answered) {
   const Phase phase = phase_of(task.state);
   if (phase == Phase::kWaiting) {
     report.state = RunState::kQueued;
-    report.reason = task.reason == "None" ? "" : task.reason;
+    report.reason = waiting_reason(report, task, began && !ended);
   } else if (phase == Phase::kActive) {
     // An interrupted attempt may be on its way back into the queue; its trace stays until the next one begins.
     if (ended && report.ending->state != RunState::kInterrupted) return;

@@ -127,13 +127,14 @@ int run_slurm_task(const fs::path& sweep_directory, const std::string& token) {
   } catch (const Error& e) {
     ending = {.state = RunState::kFailed, .reason = e.what(), .finished = utc_now()};
   }
-  if (ending.state == RunState::kFailed && (interruption.warned || interruption.ended)) {
+  const bool ended_badly = ending.state == RunState::kFailed || ending.state == RunState::kInterrupted;
+  if (ended_badly && (interruption.warned || interruption.ended)) {
     ending.state = RunState::kInterrupted;
     ending.reason = "stopped by Slurm: cancelled, preempted or out of time";
   }
   const bool again = ending.state == RunState::kInterrupted && interruption.warned && !interruption.ended &&
                      requeue(assignment, attempt, settings.launcher.slurm.requeues, directory, ending);
-  write_ending(directory, ending);
+  end_attempt(directory, ending);
   run.state = again ? RunState::kQueued : ending.state;
   run.reason = ending.reason;
   run.seconds = ending.seconds;

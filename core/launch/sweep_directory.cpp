@@ -10,15 +10,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/launch/half_written.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -98,11 +101,24 @@ void write_sweep(const fs::path& directory, const fs::path& target, const SweepF
   write_runs(directory, entries);
 }
 
+constexpr std::string_view kStaging = ".mneme-new-";
+
+/// Removes what launchers that were killed while they made a sweep left beside it.
+void remove_stale_staging(const fs::path& parent) {
+  const auto old = fs::file_time_type::clock::now() - std::chrono::minutes(1);  // a new one may not have its lock yet
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(parent, ignored)) {
+    if (!entry.path().filename().string().starts_with(kStaging) || entry.last_write_time(ignored) > old) continue;
+    if (!lock_holder(entry.path() / ".mneme" / "lock")) fs::remove_all(entry.path(), ignored);
+  }
+}
+
 /// A directory in the making; removed on scope exit unless released.
 class Staging {
  public:
   explicit Staging(const fs::path& target) {
-    std::string pattern = (target.parent_path() / ".mneme-new-XXXXXX").string();
+    remove_stale_staging(target.parent_path());
+    std::string pattern = (target.parent_path() / kStaging).string() + "XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) {
       throw Error(fmt::format("{}: cannot be created: {}; choose another place with --out DIR", target.string(),
                               std::strerror(errno)));
@@ -271,6 +287,10 @@ SweepDirectory SweepDirectory::open_locked(const fs::path& directory) {
   SweepDirectory result = open(directory);
   make_directories(directory / ".mneme");
   result.lock_.emplace(result.lock_path());
+  {
+    const RunsGuard guard(result.path_);  // nobody is writing runs.json now
+    remove_half_written(result.path_, false);
+  }
   result.read_runs();
   return result;
 }

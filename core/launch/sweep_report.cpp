@@ -57,6 +57,8 @@ Json to_json(const RunLine& line) {
     json["phase"] = p->phase;
     json["task"] = p->task;
     json["tasks"] = p->tasks;
+    json["step"] = p->step;
+    json["steps"] = p->steps;
     json["done"] = p->done;
     json["total"] = p->total;
     json["progress"] = entry.state == RunState::kDone ? 1.0 : progress_fraction(*p);
@@ -81,13 +83,10 @@ Json to_json(const RunLine& line) {
 std::string progress_text(const RunLine& line) {
   if (line.entry.state != RunState::kRunning && line.entry.state != RunState::kInterrupted) return "";
   if (!line.report.progress) return line.entry.state == RunState::kRunning ? "starting" : "";
-  const Progress& p = *line.report.progress;
-  std::string text;
-  if (p.tasks > 0) text += fmt::format("task {}/{} ", p.task, p.tasks);
-  text += p.phase;
-  if (p.total > 0) text += fmt::format(" {}/{}", p.done, p.total);
-  if (p.eta_seconds >= 0 && line.entry.state == RunState::kRunning) text += ", ETA " + format_duration(p.eta_seconds);
-  return text;
+  Progress progress = *line.report.progress;
+  if (line.entry.state != RunState::kRunning) progress.eta_seconds = -1;
+  const std::string step = step_text(progress);
+  return stage_text(progress, line.entry.seconds) + (step.empty() ? "" : "  " + step);
 }
 
 std::string counts_text(const SweepReport& report) {
@@ -225,11 +224,10 @@ void print_status(std::FILE* out, const SweepReport& report) {
   fmt::print(out, "\n");
   for (const auto& line : report.runs) {
     const auto& entry = line.entry;
-    fmt::print(out, "  {}  {:<11} {:>8}  {}", entry.id, to_string(entry.state),
+    fmt::print(out, "  {}  {:<11} {:>8}  {}\n", entry.id, to_string(entry.state),
                entry.seconds > 0 ? format_duration(entry.seconds) : "", entry.label());
     const std::string progress = progress_text(line);
-    if (!progress.empty()) fmt::print(out, "  [{}]", progress);
-    fmt::print(out, "\n");
+    if (!progress.empty()) fmt::print(out, "      {}\n", progress);
     if (!entry.reason.empty()) fmt::print(out, "      {}\n", entry.reason);
   }
   if (report.state() == "interrupted" || (report.state() == "finished" && has_unfinished(report))) {

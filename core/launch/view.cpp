@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "core/base/progress.h"
 
@@ -28,17 +30,8 @@ Size terminal_size(std::FILE* out) {
 }
 
 std::string run_line(const ActiveRun& run) {
-  const Progress& p = run.progress;
-  std::string text = fmt::format("  {:.{}} ", run.id, kShortId);
-  if (p.tasks > 0) text += fmt::format(" task {}/{}", p.task, p.tasks);
-  if (!p.phase.empty()) text += " " + p.phase;
-  if (p.total > 0) text += fmt::format(" {}/{}", p.done, p.total);
-  if (p.phase.empty()) text += " starting";
-  text += "  " + format_duration(run.seconds);
-  if (p.eta_seconds >= 0) text += ", ETA " + format_duration(p.eta_seconds);
-  text += "  " + run.label;
-  if (!p.note.empty()) text += "  " + p.note;
-  return text;
+  return fmt::format("  {:.{}}  {}  {}  {}", run.id, kShortId, stage_text(run.progress, run.seconds), run.label,
+                     step_text(run.progress));
 }
 
 std::string total_line(const SweepMoment& moment) {
@@ -46,18 +39,27 @@ std::string total_line(const SweepMoment& moment) {
   text += fmt::format(", {} running, {} waiting, {}", moment.active.size(), moment.waiting,
                       format_duration(moment.seconds));
   const double eta = sweep_eta(moment);
-  if (eta >= 0) text += ", ETA " + format_duration(eta);
+  if (eta >= 0 && moment.active.size() + moment.waiting > 0) text += ", ETA " + format_duration(eta);
   return text;
 }
 
 }  // namespace
 
-double progress_fraction(const Progress& p) {
-  const double unit =
-      p.total > 0 ? std::clamp(static_cast<double>(p.done) / static_cast<double>(p.total), 0.0, 1.0) : 0.0;
-  if (p.tasks <= 0) return unit;
-  const double before = static_cast<double>(std::max<std::int64_t>(0, p.task - 1));
-  return std::clamp((before + unit) / static_cast<double>(p.tasks), 0.0, 1.0);
+double progress_fraction(const Progress& p) { return p.total > 0 ? std::clamp(p.done / p.total, 0.0, 1.0) : 0; }
+
+std::string stage_text(const Progress& p, double seconds) {
+  std::string text = p.phase.empty() ? "starting" : p.phase;
+  if (p.tasks > 0) text = fmt::format("task {}/{} {:<8}", p.task, p.tasks, p.phase);
+  if (p.total > 0) text += fmt::format(" {:>3.0f} %", std::floor(100 * progress_fraction(p)));
+  text += "  " + format_duration(seconds);
+  if (p.eta_seconds >= 0) text += ", ETA " + format_duration(p.eta_seconds);
+  return text;
+}
+
+std::string step_text(const Progress& p) {
+  std::string text = p.steps > 0 ? fmt::format("step {}/{}", p.step, p.steps) : "";
+  if (!p.note.empty()) text += (text.empty() ? "" : ", ") + p.note;
+  return text;
 }
 
 double sweep_eta(const SweepMoment& moment) {
@@ -108,18 +110,20 @@ SweepView::SweepView() : SweepView(stderr, ::isatty(STDERR_FILENO) == 1) {
   if (term == nullptr || std::string(term) == "dumb") terminal_ = false;
 }
 
-SweepView::~SweepView() { erase(); }
+SweepView::~SweepView() { write(erasure()); }
 
-void SweepView::erase() {
-  if (drawn_lines_ > 0) fmt::print(out_, "\033[{}A\r\033[J", drawn_lines_);
-  drawn_lines_ = 0;
+std::string SweepView::erasure() {
+  const int lines = std::exchange(drawn_lines_, 0);
+  return lines > 0 ? fmt::format("\033[{}A\r\033[J", lines) : "";
+}
+
+void SweepView::write(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), out_);  // at once: a terminal never shows half of it
   std::fflush(out_);
 }
 
 void SweepView::say(const std::string& line) {
-  erase();
-  fmt::print(out_, "{}\n", line);
-  std::fflush(out_);
+  write(erasure() + line + "\n");
   last_ = terminal_ ? Clock::time_point{} : Clock::now();
 }
 
@@ -153,11 +157,10 @@ void SweepView::tick(const SweepMoment& moment) {
 void SweepView::draw(const SweepMoment& moment) {
   const Size size = terminal_size(out_);
   const std::size_t room = std::max<std::size_t>(2, size.rows) - 2;
-  erase();
-  std::size_t shown = std::min(moment.active.size(), room);
-  for (std::size_t i = 0; i < shown; ++i) fmt::print(out_, "{}\n", fit(run_line(moment.active[i]), size.columns - 1));
-  fmt::print(out_, "{}\n", fit(total_line(moment), size.columns - 1));
-  std::fflush(out_);
+  const std::size_t shown = std::min(moment.active.size(), room);
+  std::string text = erasure();
+  for (std::size_t i = 0; i < shown; ++i) text += fit(run_line(moment.active[i]), size.columns - 1) + "\n";
+  write(text + fit(total_line(moment), size.columns - 1) + "\n");
   drawn_lines_ = static_cast<int>(shown) + 1;
 }
 

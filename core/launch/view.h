@@ -30,8 +30,15 @@ struct SweepMoment {
 /// Seconds until the sweep ends: what the active runs need, then the waiting ones over the slots; negative if unknown.
 double sweep_eta(const SweepMoment& moment);
 
-/// Share of a run that is done, 0 to 1, by its tasks and the units of its phase.
+/// Share of a run's work that is done, 0 to 1.
 double progress_fraction(const Progress& progress);
+
+/// "task 2/8 train     34 %  0:40, ETA 1:17".
+/// \param seconds since the run was started
+std::string stage_text(const Progress& progress, double seconds);
+
+/// "step 12/54, loss 0.412".
+std::string step_text(const Progress& progress);
 
 /// Shows a sweep while it goes on: on a terminal one line per active run and a total, redrawn in place; elsewhere a
 /// plain line when a run starts or ends, and one a minute in between.
@@ -54,7 +61,9 @@ class SweepView {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void erase();
+  /// The control sequence that takes back what was drawn, "" if nothing was.
+  std::string erasure();
+  void write(const std::string& text);
   void draw(const SweepMoment& moment);
 
   std::FILE* out_;

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -8,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/model/safetensors.h"
+#include "core/model/torch_archive.h"
 #include "core/model/transformer.h"
 #include "core/model/transformer_parts.h"
 
@@ -32,28 +34,61 @@ std::set<std::string> shard_names(const fs::path& index) {
   return names;
 }
 
+using Reader = std::map<std::string, at::Tensor> (*)(const fs::path&);
+
+/// A form of checkpoint: one file, or shards that an index names.
+struct Form {
+  const char* single;
+  const char* index;
+  Reader read;
+};
+constexpr std::array<Form, 2> kForms{{{"model.safetensors", "model.safetensors.index.json", read_safetensors},
+                                      {"pytorch_model.bin", "pytorch_model.bin.index.json", read_torch_archive}}};
+
 std::map<std::string, at::Tensor> read_tensors(const fs::path& directory) {
-  const fs::path single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
-  if (fs::exists(single)) return read_safetensors(single);
-  if (!fs::exists(index))
-    throw Error(
-        fmt::format("{}: neither model.safetensors nor model.safetensors.index.json is there; expected a "
-                    "model directory in the form of Hugging Face",
-                    directory.string()));
-  std::map<std::string, at::Tensor> all;
-  for (const std::string& name : shard_names(index)) {
-    for (auto& [tensor, value] : read_safetensors(directory / name)) {
-      if (!all.emplace(tensor, value).second)
-        throw Error(fmt::format("{}: tensor '{}' is in two files of the checkpoint", directory.string(), tensor));
-    }
+  for (const Form& form : kForms) {
+    if (fs::exists(directory / form.single)) return form.read(directory / form.single);
+    if (!fs::exists(directory / form.index)) continue;
+    std::map<std::string, at::Tensor> all;
+    for (const std::string& name : shard_names(directory / form.index))
+      for (auto& [tensor, value] : form.read(directory / name))
+        if (!all.emplace(tensor, value).second)
+          throw Error(fmt::format("{}: tensor '{}' is in two files of the checkpoint", directory.string(), tensor));
+    return all;
   }
-  return all;
+  throw Error(
+      fmt::format("{}: none of model.safetensors, model.safetensors.index.json, pytorch_model.bin and "
+                  "pytorch_model.bin.index.json is there; expected a model directory in the form of Hugging Face",
+                  directory.string()));
 }
 
-/// Buffers of old checkpoints, and the head that a tied embedding makes superfluous.
-bool ignored(const std::string& name, const TransformerConfig& config) {
-  return name.ends_with(".rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight");
+/// Further names of the embedding, which files repeat.
+constexpr std::array kEmbeddingCopies = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+
+bool same(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() && at::equal(a, b);
 }
+
+/// As transformers does: a head in the file of a model with tied embeddings is used where it differs from them, and one
+/// of the two is enough. Changes the config to what the file holds.
+void settle_tied(TransformerConfig& config, std::map<std::string, at::Tensor>& found) {
+  const Architecture names = architecture(config);
+  for (const char* copy : kEmbeddingCopies) {
+    const auto it = config.encoder_decoder() ? found.find(copy) : found.end();
+    if (it == found.end()) continue;
+    const auto [embedding, added] = found.try_emplace(names.embedding, it->second);
+    if (added || same(embedding->second, it->second)) found.erase(it);
+  }
+  if (!config.tie_word_embeddings) return;
+  const auto head = found.find(names.head);
+  if (head == found.end()) return;
+  const auto [embedding, added] = found.try_emplace(names.embedding, head->second);
+  config.tie_word_embeddings = added || same(embedding->second, head->second);
+  if (config.tie_word_embeddings) found.erase(head);
+}
+
+/// Buffers of old checkpoints.
+bool ignored(const std::string& name) { return name.ends_with(".rotary_emb.inv_freq"); }
 
 /// Everything that does not fit, one line each.
 std::vector<std::string> differences(const TransformerConfig& config, const std::map<std::string, at::Tensor>& found) {
@@ -73,15 +108,16 @@ std::vector<std::string> differences(const TransformerConfig& config, const std:
     }
   }
   for (const auto& [name, tensor] : found)
-    if (!known.contains(name) && !ignored(name, config)) lines.push_back(fmt::format("unexpected: '{}'", name));
+    if (!known.contains(name) && !ignored(name)) lines.push_back(fmt::format("unexpected: '{}'", name));
   return lines;
 }
 
 }  // namespace
 
 std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype) {
-  const TransformerConfig config = read_config(directory / "config.json");
-  const std::map<std::string, at::Tensor> found = read_tensors(directory);
+  TransformerConfig config = read_config(directory / "config.json");
+  std::map<std::string, at::Tensor> found = read_tensors(directory);
+  settle_tied(config, found);
   const std::vector<std::string> wrong = differences(config, found);
   if (!wrong.empty())
     throw Error(

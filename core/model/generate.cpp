@@ -7,63 +7,156 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "core/model/decoder_stack.h"
+#include "core/base/hash.h"
+#include "core/model/beam_search.h"
 #include "core/model/job_adapters.h"
-#include "core/model/key_value_cache.h"
-#include "core/model/token_axis.h"
+#include "core/model/next_token.h"
+#include "core/model/slot_decoder.h"
 #include "core/model/transformer_parts.h"
 
 namespace mneme::model {
 namespace {
 
-/// Packed attention that also fills the cache.
-class PrefillAttention final : public PackedAttention {
- public:
-  PrefillAttention(PackedAttention packed, KeyValueCache& cache, const TokenAxis& axis,
-                   std::span<const std::int64_t> slots, std::int64_t query_columns)
-      : PackedAttention(std::move(packed)), cache_(cache), axis_(axis), slots_(slots), query_columns_(query_columns) {}
+/// Names the random stream of a prompt, so that what is drawn for it depends neither on others nor on their order.
+std::string digest_of(std::span<const std::int32_t> prompt) {
+  Sha256 hash;
+  hash.update(prompt.data(), prompt.size_bytes());
+  return hash.hex();
+}
 
-  at::Tensor attend(std::int64_t layer, const at::Tensor& qkv, const at::Tensor& kv) override {
-    cache_.store(layer, kv.defined() ? kv : qkv, kv.defined() ? 0 : query_columns_, axis_.offsets(), slots_);
-    return PackedAttention::attend(layer, qkv, kv);
+SlotDecoder::Size decoder_size(std::span<const GenerateJob> jobs, const ActiveAdapters& adapters, std::int64_t slots) {
+  SlotDecoder::Size size{.slots = slots, .prompt = 1, .new_tokens = 1};
+  for (const GenerateJob& job : jobs) {
+    size.prompt = std::max(size.prompt, static_cast<std::int64_t>(job.prompt.size()));
+    size.new_tokens = std::max(size.new_tokens, job.max_new_tokens);
+  }
+  if (adapters.prefix.defined()) size.prompt += adapters.prefix.size(1);
+  return size;
+}
+
+/// What the decoder has read of a job: the prompt, or behind an encoder its start token, and the answer.
+std::vector<std::int32_t> decoder_history(const TransformerConfig& config, const GenerateJob& job,
+                                          std::span<const std::int32_t> answer) {
+  std::vector<std::int32_t> history = job.prompt;
+  if (config.encoder_decoder()) history = {static_cast<std::int32_t>(config.decoder_start_token_id)};
+  history.insert(history.end(), answer.begin(), answer.end());
+  return history;
+}
+
+/// Whether an answer ends with its last token, apart from its length.
+bool stops(const GenerateOptions& options, const GenerateJob& job, std::size_t index,
+           std::span<const std::int32_t> answer) {
+  return std::find(job.stop.begin(), job.stop.end(), answer.back()) != job.stop.end() ||
+         (options.stop_when && options.stop_when(index, answer));
+}
+
+/// Beam search, as many prompts at once as have slots for all their beams.
+class BeamGenerator {
+ public:
+  BeamGenerator(const ModelWeights& weights, const ActiveAdapters& adapters, std::span<const GenerateJob> jobs,
+                const GenerateOptions& options)
+      : weights_(weights),
+        adapters_(adapters),
+        jobs_(jobs),
+        options_(options),
+        context_{.backend = options.backend, .dropout = nullptr},
+        beams_(static_cast<std::size_t>(options.beam.beams)),
+        answers_(jobs.size()) {}
+
+  std::vector<std::vector<std::int32_t>> run() {
+    std::vector<std::size_t> wanted;
+    for (std::size_t i = 0; i < jobs_.size(); ++i)
+      if (jobs_[i].max_new_tokens > 0) wanted.push_back(i);
+    const std::size_t at_once = std::max<std::size_t>(static_cast<std::size_t>(options_.slots) / beams_, 1);
+    for (std::size_t first = 0; first < wanted.size(); first += at_once)
+      run_group(std::span(wanted).subspan(first, std::min(at_once, wanted.size() - first)));
+    return std::move(answers_);
   }
 
  private:
-  KeyValueCache& cache_;
-  const TokenAxis& axis_;
-  std::span<const std::int64_t> slots_;
-  std::int64_t query_columns_;
-};
-
-/// One token per slot against the cache.
-class DecodeAttention final : public AttentionStep {
- public:
-  DecodeAttention(KeyValueCache& cache, std::span<const std::int64_t> slots, std::span<const std::int64_t> positions)
-      : cache_(cache), slots_(slots), positions_(positions) {}
-
-  at::Tensor attend(std::int64_t layer, const at::Tensor& qkv, const at::Tensor&) override {
-    return cache_.attend(layer, qkv, slots_, positions_);
+  void run_group(std::span<const std::size_t> group) {
+    std::vector<BeamSearch> searches;
+    std::vector<GenerateJob> jobs;
+    std::vector<std::vector<std::int32_t>> prompts;
+    std::vector<std::int64_t> first_slots, indices, repeated, slots, sources;
+    for (std::size_t g = 0; g < group.size(); ++g) {
+      const std::size_t index = group[g];
+      const GenerateJob& job = jobs_[index];
+      searches.emplace_back(options_.beam, job, [this, &job, index](std::span<const std::int32_t> answer) {
+        return stops(options_, job, index, answer);
+      });
+      jobs.push_back(job);
+      prompts.push_back(job.prompt);
+      indices.push_back(static_cast<std::int64_t>(index));
+      first_slots.push_back(static_cast<std::int64_t>(g * beams_));
+      for (std::size_t b = 0; b < beams_; ++b) {
+        repeated.push_back(static_cast<std::int64_t>(index));
+        slots.push_back(static_cast<std::int64_t>(g * beams_ + b));
+        sources.push_back(first_slots.back());
+      }
+    }
+    SlotDecoder decoder(weights_, decoder_size(jobs, adapters_, static_cast<std::int64_t>(slots.size())), context_);
+    ActiveAdapters adapters = adapters_for_jobs(adapters_, repeated);
+    adapters.prefix = at::Tensor();
+    const at::Tensor first = decoder.start(prompts, adapters_for_jobs(adapters_, indices), first_slots);
+    decoder.reorder(sources);
+    at::Tensor logits = first.repeat_interleave(options_.beam.beams, 0);
+    while (advance(searches, group, logits, sources)) {
+      decoder.reorder(sources);
+      std::vector<std::int64_t> tokens;
+      for (const BeamSearch& search : searches)
+        for (const BeamSearch::Beam& beam : search.running()) tokens.push_back(beam.tokens.back());
+      logits = decoder.step(tokens, adapters, slots);
+    }
+    for (std::size_t g = 0; g < group.size(); ++g) answers_[group[g]] = searches[g].best();
+    done_ += static_cast<std::int64_t>(group.size());
+    if (options_.progress) options_.progress(done_);
   }
 
- private:
-  KeyValueCache& cache_;
-  std::span<const std::int64_t> slots_, positions_;
+  /// \param sources [slots] which slot each beam continues \return whether a search goes on
+  bool advance(std::vector<BeamSearch>& searches, std::span<const std::size_t> group, const at::Tensor& logits,
+               std::vector<std::int64_t>& sources) const {
+    const at::Tensor scores = at::log_softmax(logits.to(at::kFloat), 1).contiguous();
+    const auto vocabulary = static_cast<std::size_t>(scores.size(1));
+    bool going = false;
+    for (std::size_t g = 0; g < searches.size(); ++g) {
+      BeamSearch& search = searches[g];
+      if (search.done()) continue;
+      for (std::size_t b = 0; b < beams_; ++b)
+        penalise_repetition({scores.data_ptr<float>() + (g * beams_ + b) * vocabulary, vocabulary},
+                            decoder_history(weights_.config, jobs_[group[g]], search.running()[b].tokens),
+                            options_.repetition_penalty);
+      search.advance(scores.narrow(0, static_cast<std::int64_t>(g * beams_), options_.beam.beams));
+      for (std::size_t b = 0; b < beams_; ++b)
+        sources[g * beams_ + b] = static_cast<std::int64_t>(g * beams_) + search.running()[b].source;
+      going = going || !search.done();
+    }
+    return going;
+  }
+
+  const ModelWeights& weights_;
+  const ActiveAdapters& adapters_;
+  std::span<const GenerateJob> jobs_;
+  const GenerateOptions& options_;
+  blocks::BlockContext context_;
+  std::size_t beams_;
+  std::vector<std::vector<std::int32_t>> answers_;
+  std::int64_t done_ = 0;
 };
 
 /// Work on the queue of jobs with a fixed number of slots.
 class Generator {
  public:
-  Generator(const DecoderWeights& weights, const ActiveAdapters& adapters, std::span<const GenerateJob> jobs,
+  Generator(const ModelWeights& weights, const ActiveAdapters& adapters, std::span<const GenerateJob> jobs,
             const GenerateOptions& options)
       : weights_(weights),
         adapters_(adapters),
         jobs_(jobs),
         options_(options),
         context_{.backend = options.backend, .dropout = nullptr},
-        prefix_(adapters.prefix.defined() ? adapters.prefix.size(1) : 0),
         slots_(static_cast<std::size_t>(
             std::clamp<std::int64_t>(options.slots, 1, static_cast<std::int64_t>(jobs.size())))),
-        cache_(weights, static_cast<std::int64_t>(slots_.size()), capacity(), context_),
+        decoder_(weights, decoder_size(jobs, adapters, static_cast<std::int64_t>(slots_.size())), context_),
         answers_(jobs.size()) {}
 
   std::vector<std::vector<std::int32_t>> run() {
@@ -79,16 +172,9 @@ class Generator {
  private:
   struct Slot {
     std::optional<std::size_t> job;
-    std::int64_t position = 0;  ///< of the token that is fed next
-    std::int32_t token = 0;     ///< fed next
+    std::int64_t token = 0;                ///< fed next
+    std::optional<RandomStream> random{};  ///< of the job, when tokens are drawn
   };
-
-  std::int64_t capacity() const {
-    std::int64_t most = 1;
-    for (const GenerateJob& job : jobs_)
-      most = std::max(most, prefix_ + static_cast<std::int64_t>(job.prompt.size()) + job.max_new_tokens);
-    return most;
-  }
 
   /// A prefill of several prompts is cheaper than several of one: wait until a quarter of the slots are free.
   bool worth_refilling() const {
@@ -105,29 +191,22 @@ class Generator {
       prompts.push_back(jobs_[next_].prompt);
       slots.push_back(static_cast<std::int64_t>(s));
       jobs.push_back(static_cast<std::int64_t>(next_));
-      slots_[s] = {
-          .job = next_, .position = prefix_ + static_cast<std::int64_t>(jobs_[next_].prompt.size()), .token = 0};
+      slots_[s] = {.job = next_};
+      if (const auto& sampling = options_.sampling)
+        slots_[s].random.emplace(sampling->seed, fmt::format("{}/{}", sampling->stream, digest_of(jobs_[next_].prompt)));
       ++next_;
       ++active_;
     }
     if (prompts.empty()) return;
-    const PackedBatch batch = pack_prompts(prompts);
-    const ActiveAdapters adapters = adapters_for_jobs(adapters_, jobs);
-    const TokenAxis axis(batch, adapters.prefix);
-    const TokenAxis::Selection last = axis.select(RowsNeeded::kLast);
-    PrefillAttention attention(PackedAttention(attention_spec(weights_, axis.full_span()),
-                                               attention_spec(weights_, axis.span_of(last)), context_),
-                               cache_, axis, slots, weights_.config.num_attention_heads * weights_.config.head_dim);
-    accept(slots, run_rows(axis.embed(weights_), adapters, attention, axis.offsets(), last));
+    accept(slots, decoder_.start(prompts, adapters_for_jobs(adapters_, jobs), slots));
     slots_changed_ = true;
   }
 
   void decode() {
-    std::vector<std::int64_t> slots, positions, tokens;
+    std::vector<std::int64_t> slots, tokens;
     for (std::size_t s = 0; s < slots_.size(); ++s) {
       if (!slots_[s].job) continue;
       slots.push_back(static_cast<std::int64_t>(s));
-      positions.push_back(slots_[s].position++);
       tokens.push_back(slots_[s].token);
     }
     if (slots_changed_) {
@@ -138,40 +217,20 @@ class Generator {
       decode_adapters_.prefix = at::Tensor();
       slots_changed_ = false;
     }
-    std::vector<std::int64_t> offsets(slots.size() + 1);
-    for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] = static_cast<std::int64_t>(i);
-    DecodeAttention attention(cache_, slots, positions);
-    const at::Tensor hidden = at::embedding(weights_.embedding, at::tensor(tokens, at::kLong));
-    accept(slots, run_rows(hidden, decode_adapters_, attention, std::move(offsets), {}));
+    accept(slots, decoder_.step(tokens, decode_adapters_, slots));
   }
 
-  /// The next token of each sequence.
-  at::Tensor run_rows(const at::Tensor& hidden, const ActiveAdapters& adapters, AttentionStep& attention,
-                      std::vector<std::int64_t> offsets, const TokenAxis::Selection& last) const {
-    const StackOutput out = run_stack(weights_, hidden,
-                                      {.adapters = &adapters,
-                                       .attention = &attention,
-                                       .context = context_,
-                                       .first_layer = 0,
-                                       .end_layer = static_cast<std::int64_t>(weights_.layers.size()),
-                                       .offsets = std::move(offsets),
-                                       .last_rows = last.rows,
-                                       .last_offsets = last.offsets,
-                                       .want_hidden = false,
-                                       .capture_linears = {}});
-    return at::argmax(blocks::group_linear(weights_.head, final_norm(weights_, out, context_), {}, context_), 1);
-  }
-
-  void accept(std::span<const std::int64_t> slots, const at::Tensor& tokens) {
-    const std::int64_t* values = tokens.const_data_ptr<std::int64_t>();
+  void accept(std::span<const std::int64_t> slots, const at::Tensor& logits) {
+    const at::Tensor scores = plain() ? at::argmax(logits, 1) : logits.to(at::kFloat).contiguous();
     for (std::size_t i = 0; i < slots.size(); ++i) {
       Slot& slot = slots_[static_cast<std::size_t>(slots[i])];
       const std::size_t index = *slot.job;
       const GenerateJob& job = jobs_[index];
-      slot.token = static_cast<std::int32_t>(values[i]);
-      answers_[index].push_back(slot.token);
-      const bool stopped = std::find(job.stop.begin(), job.stop.end(), slot.token) != job.stop.end();
-      if (!stopped && static_cast<std::int64_t>(answers_[index].size()) < job.max_new_tokens) continue;
+      slot.token = plain() ? scores.const_data_ptr<std::int64_t>()[i] : choose(scores, i, slot);
+      answers_[index].push_back(static_cast<std::int32_t>(slot.token));
+      if (!stops(options_, job, index, answers_[index]) &&
+          static_cast<std::int64_t>(answers_[index].size()) < job.max_new_tokens)
+        continue;
       slot.job.reset();
       --active_;
       slots_changed_ = true;
@@ -179,25 +238,46 @@ class Generator {
     }
   }
 
+  /// Whether the likeliest token is always the next.
+  bool plain() const { return !options_.sampling && options_.repetition_penalty == 1; }
+
+  /// The next token of a slot by row i of the scores, which it may change.
+  std::int64_t choose(const at::Tensor& scores, std::size_t i, Slot& slot) const {
+    const auto vocabulary = static_cast<std::size_t>(scores.size(1));
+    const std::span<float> row(scores.data_ptr<float>() + i * vocabulary, vocabulary);
+    penalise_repetition(row, decoder_history(weights_.config, jobs_[*slot.job], answers_[*slot.job]),
+                        options_.repetition_penalty);
+    return options_.sampling ? draw(row, *options_.sampling, *slot.random) : likeliest(row);
+  }
+
   void finish(std::size_t) {
     ++done_;
     if (options_.progress) options_.progress(done_);
   }
 
-  const DecoderWeights& weights_;
+  const ModelWeights& weights_;
   const ActiveAdapters& adapters_;
   std::span<const GenerateJob> jobs_;
   const GenerateOptions& options_;
   blocks::BlockContext context_;
-  std::int64_t prefix_;
   std::vector<Slot> slots_;
-  KeyValueCache cache_;
+  SlotDecoder decoder_;
   std::vector<std::vector<std::int32_t>> answers_;
   ActiveAdapters decode_adapters_;
   bool slots_changed_ = true;
   std::size_t next_ = 0, active_ = 0;
   std::int64_t done_ = 0;
 };
+
+void check_options(const GenerateOptions& options) {
+  MNEME_CHECK(options.repetition_penalty > 0, "The repetition penalty is {}; expected > 0", options.repetition_penalty);
+  MNEME_CHECK(options.beam.beams >= 1, "{} beams were asked for; expected at least 1", options.beam.beams);
+  if (!options.sampling) return;
+  MNEME_CHECK(options.beam.beams == 1, "Tokens are drawn or searched by {} beams, not both", options.beam.beams);
+  MNEME_CHECK(options.sampling->temperature > 0, "The temperature is {}; expected > 0", options.sampling->temperature);
+  MNEME_CHECK(options.sampling->top_p > 0 && options.sampling->top_p <= 1, "top_p is {}; expected 0 < p <= 1",
+              options.sampling->top_p);
+}
 
 }  // namespace
 
@@ -206,10 +286,12 @@ std::vector<std::vector<std::int32_t>> generate(const Transformer& model, const 
   if (jobs.empty()) return {};
   for (std::size_t i = 0; i < jobs.size(); ++i)
     MNEME_CHECK(!jobs[i].prompt.empty(), "Job {} of {} to generate from has an empty prompt", i, jobs.size());
+  check_options(options);
   const c10::NoGradGuard no_grad;
-  std::unique_ptr<DecoderWeights> scratch;
-  const DecoderWeights& weights = Decoder::weights(model, scratch);
+  std::unique_ptr<ModelWeights> scratch;
+  const ModelWeights& weights = Weights::of(model, scratch);
   check_adapters(weights, adapters);
+  if (options.beam.beams > 1) return BeamGenerator(weights, adapters, jobs, options).run();
   return Generator(weights, adapters, jobs, options).run();
 }
 

@@ -1,13 +1,14 @@
 #include "core/model/key_value_cache.h"
 
 #include <ATen/ATen.h>
+#include <ATen/TensorIndexing.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "core/model/blocks/fused.h"
 #include "core/model/kernels/kernels.h"
+#include "core/model/layer_stack.h"
 
 namespace mneme::model {
 namespace {
@@ -26,19 +27,24 @@ const void* column(const at::Tensor& t, std::int64_t index) {
 
 }  // namespace
 
-KeyValueCache::KeyValueCache(const DecoderWeights& weights, std::int64_t slots, std::int64_t capacity,
-                             const blocks::BlockContext& context)
-    : heads_(weights.config.num_attention_heads),
+KeyValueCache::KeyValueCache(const ModelWeights& weights, Holds holds, Size size, const blocks::BlockContext& context)
+    : first_layer_(weights.decoder().first_layer),
+      heads_(weights.config.num_attention_heads),
       kv_heads_(weights.config.num_key_value_heads),
       head_dim_(weights.config.head_dim),
-      capacity_(round_up(capacity)),
-      rope_(weights.rope->at_least(capacity_)),
-      fused_(blocks::takes_fused(context, weights.embedding)) {
+      capacity_(round_up(size.capacity)),
+      window_(holds == Holds::kTokens ? weights.config.sliding_window : 0),
+      grows_(holds == Holds::kTokens),
+      fused_(blocks::takes_fused(context, weights.embedding)),
+      scale_(attention_scale(weights.config)) {
+  if (grows_ && weights.rope) rope_ = weights.rope->at_least(capacity_);
+  if (grows_) bias_ = position_bias(weights, weights.decoder(), capacity_);
   const at::ScalarType type = fused_ ? at::kFloat : weights.embedding.scalar_type();
   const auto zeros = [&](std::int64_t rows, std::int64_t columns) {
-    return at::zeros({slots, kv_heads_, rows, columns}, weights.embedding.options().dtype(type).requires_grad(false));
+    return at::zeros({size.slots, kv_heads_, rows, columns},
+                     weights.embedding.options().dtype(type).requires_grad(false));
   };
-  for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
+  for (std::int64_t layer = first_layer_; layer < weights.decoder().end_layer; ++layer) {
     keys_.push_back(fused_ ? zeros(head_dim_, capacity_) : zeros(capacity_, head_dim_));
     values_.push_back(fused_ ? zeros(capacity_, round_up(head_dim_)) : zeros(capacity_, head_dim_));
   }
@@ -46,15 +52,15 @@ KeyValueCache::KeyValueCache(const DecoderWeights& weights, std::int64_t slots, 
 
 void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t first_column,
                           std::span<const std::int64_t> offsets, std::span<const std::int64_t> slots) {
-  const auto l = static_cast<std::size_t>(layer);
+  const std::size_t l = index(layer);
   if (!fused_) return store_reference(l, kv, first_column, offsets, slots);
   const kernels::CacheStore args{.type = blocks::storage_of(kv),
                                  .kv_heads = kv_heads_,
                                  .head_dim = head_dim_,
                                  .capacity = capacity_,
                                  .value_stride = values_[l].size(3),
-                                 .cosines = rope_->cosines.const_data_ptr<float>(),
-                                 .sines = rope_->sines.const_data_ptr<float>(),
+                                 .cosines = rope_ ? rope_->cosines.const_data_ptr<float>() : nullptr,
+                                 .sines = rope_ ? rope_->sines.const_data_ptr<float>() : nullptr,
                                  .slots = slots.data(),
                                  .offsets = offsets.data(),
                                  .k = column(kv, first_column),
@@ -73,28 +79,32 @@ void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t
 
 at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std::span<const std::int64_t> slots,
                                  std::span<const std::int64_t> positions) {
-  const auto l = static_cast<std::size_t>(layer);
+  const std::size_t l = index(layer);
   if (!fused_) return attend_reference(l, qkv, slots, positions);
   at::Tensor out = at::empty({qkv.size(0), heads_ * head_dim_}, qkv.options());
-  const kernels::CacheAttention args{.type = blocks::storage_of(qkv),
-                                     .heads = heads_,
-                                     .kv_heads = kv_heads_,
-                                     .head_dim = head_dim_,
-                                     .capacity = capacity_,
-                                     .value_stride = values_[l].size(3),
-                                     .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim_))),
-                                     .cosines = rope_->cosines.const_data_ptr<float>(),
-                                     .sines = rope_->sines.const_data_ptr<float>(),
-                                     .slots = slots.data(),
-                                     .positions = positions.data(),
-                                     .q = column(qkv, 0),
-                                     .k = column(qkv, heads_ * head_dim_),
-                                     .v = column(qkv, (heads_ + kv_heads_) * head_dim_),
-                                     .q_stride = qkv.stride(0),
-                                     .kv_stride = qkv.stride(0),
-                                     .keys = keys_[l].data_ptr<float>(),
-                                     .values = values_[l].data_ptr<float>(),
-                                     .out = out.data_ptr()};
+  const kernels::CacheAttention args{
+      .type = blocks::storage_of(qkv),
+      .heads = heads_,
+      .kv_heads = kv_heads_,
+      .head_dim = head_dim_,
+      .capacity = capacity_,
+      .value_stride = values_[l].size(3),
+      .scale = static_cast<float>(scale_),
+      .window = window_,
+      .bias = bias_.defined() ? bias_.const_data_ptr<float>() + bias_.size(1) / 2 : nullptr,
+      .bias_stride = bias_.defined() ? bias_.size(1) : 0,
+      .cosines = rope_ ? rope_->cosines.const_data_ptr<float>() : nullptr,
+      .sines = rope_ ? rope_->sines.const_data_ptr<float>() : nullptr,
+      .slots = slots.data(),
+      .positions = positions.data(),
+      .q = column(qkv, 0),
+      .k = grows_ ? column(qkv, heads_ * head_dim_) : nullptr,
+      .v = grows_ ? column(qkv, (heads_ + kv_heads_) * head_dim_) : nullptr,
+      .q_stride = qkv.stride(0),
+      .kv_stride = qkv.stride(0),
+      .keys = keys_[l].data_ptr<float>(),
+      .values = values_[l].data_ptr<float>(),
+      .out = out.data_ptr()};
   double seen = 0;
   for (const std::int64_t position : positions) seen += static_cast<double>(position + 1);
   const std::int64_t tasks = qkv.size(0) * kv_heads_;
@@ -107,6 +117,16 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
   return out;
 }
 
+void KeyValueCache::reorder(std::span<const std::int64_t> sources) {
+  const at::Tensor index = index_tensor(sources);
+  for (auto* tensors : {&keys_, &values_})
+    for (at::Tensor& tensor : *tensors) tensor = tensor.index_select(0, index);
+}
+
+at::Tensor KeyValueCache::rotate(const at::Tensor& x, const at::Tensor& positions) const {
+  return rope_ ? rotated(x, positions, *rope_) : x;
+}
+
 void KeyValueCache::store_reference(std::size_t layer, const at::Tensor& kv, std::int64_t first_column,
                                     std::span<const std::int64_t> offsets, std::span<const std::int64_t> slots) {
   const std::int64_t width = kv_heads_ * head_dim_;
@@ -115,7 +135,7 @@ void KeyValueCache::store_reference(std::size_t layer, const at::Tensor& kv, std
     const auto part = [&](std::int64_t first) {
       return kv.narrow(0, offsets[s], length).narrow(1, first, width).view({length, kv_heads_, head_dim_});
     };
-    const at::Tensor keys = rotated(part(first_column), at::arange(length, at::kLong), *rope_);
+    const at::Tensor keys = rotate(part(first_column), at::arange(length, at::kLong));
     keys_[layer].select(0, slots[s]).narrow(1, 0, length).copy_(keys.transpose(0, 1));
     values_[layer].select(0, slots[s]).narrow(1, 0, length).copy_(part(first_column + width).transpose(0, 1));
   }
@@ -129,16 +149,24 @@ at::Tensor KeyValueCache::attend_reference(std::size_t layer, const at::Tensor& 
   const auto part = [&](std::int64_t first, std::int64_t heads) {
     return qkv.narrow(1, first * head_dim_, heads * head_dim_).view({rows, heads, head_dim_});
   };
-  const at::Tensor q = rotated(part(0, heads_), where, *rope_);
-  keys_[layer].index_put_({slot, at::Tensor(), where}, rotated(part(heads_, kv_heads_), where, *rope_));
-  values_[layer].index_put_({slot, at::Tensor(), where}, part(heads_ + kv_heads_, kv_heads_));
+  const at::Tensor q = rotate(part(0, heads_), where);
+  if (grows_) {
+    keys_[layer].index_put_({slot, at::Tensor(), where}, rotate(part(heads_, kv_heads_), where));
+    values_[layer].index_put_({slot, at::Tensor(), where}, part(heads_ + kv_heads_, kv_heads_));
+  }
   const std::int64_t longest = *std::max_element(positions.begin(), positions.end()) + 1;
   const auto seen = [&](const at::Tensor& cache) {
     return cache.index_select(0, slot).narrow(2, 0, longest).repeat_interleave(repeat, 1);
   };
-  at::Tensor scores = at::matmul(q.unsqueeze(2), seen(keys_[layer]).transpose(2, 3));
-  scores = scores / std::sqrt(static_cast<double>(head_dim_));
-  const at::Tensor hidden = at::arange(longest, at::kLong).unsqueeze(0) > where.unsqueeze(1);
+  at::Tensor scores = at::matmul(q.unsqueeze(2), seen(keys_[layer]).transpose(2, 3)) * scale_;
+  const at::Tensor distances = at::arange(longest, at::kLong).unsqueeze(0) - where.unsqueeze(1);  // [rows, longest]
+  if (bias_.defined())
+    scores = scores + bias_.index({at::indexing::Slice(), distances.clamp_max(0) + bias_.size(1) / 2})
+                          .transpose(0, 1)
+                          .unsqueeze(2)
+                          .to(scores.options());
+  at::Tensor hidden = distances > 0;
+  if (window_ > 0) hidden = hidden | (distances <= -window_);
   scores = scores.masked_fill(hidden.view({rows, 1, 1, longest}), -std::numeric_limits<double>::infinity());
   return at::matmul(at::softmax(scores, -1), seen(values_[layer])).view({rows, heads_ * head_dim_});
 }

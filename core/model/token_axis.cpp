@@ -17,7 +17,7 @@ at::Tensor TokenAxis::index(const std::vector<std::int64_t>& values) const {
   return at::tensor(values, at::kLong).to(batch_.ids.device());
 }
 
-at::Tensor TokenAxis::embed(const DecoderWeights& weights) const {
+at::Tensor TokenAxis::embed(const ModelWeights& weights) const {
   const at::Tensor tokens = at::embedding(weights.embedding, batch_.ids);
   if (prefix_length_ == 0) return tokens;
   std::vector<at::Tensor> pieces;

@@ -8,8 +8,8 @@
 
 #include "core/model/batch.h"
 #include "core/model/blocks/attention.h"
-#include "core/model/decoder_weights.h"
 #include "core/model/transformer.h"
+#include "core/model/weights.h"
 
 namespace mneme::model {
 
@@ -20,11 +20,12 @@ class TokenAxis {
   TokenAxis(const PackedBatch& batch, const at::Tensor& prefix);
 
   const std::vector<std::int64_t>& offsets() const { return offsets_; }
+  const std::vector<std::int64_t>& token_offsets() const { return batch_.offsets; }  ///< without soft prompts
   std::int64_t rows() const { return offsets_.back(); }
   std::int64_t prefix_length() const { return prefix_length_; }
 
   /// Embeddings and soft prompts [rows, D].
-  at::Tensor embed(const DecoderWeights& weights) const;
+  at::Tensor embed(const ModelWeights& weights) const;
 
   /// x without the rows of soft prompts: [N, …].
   at::Tensor without_prefix(const at::Tensor& x) const;

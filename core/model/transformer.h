@@ -32,11 +32,12 @@ struct ForwardRequest {
   bool want_logits = false;  ///< of the rows needed
   HiddenStates hidden = HiddenStates::kNone;
   RandomStream* dropout = nullptr;              ///< training mode: draws the dropout masks; nullptr: no dropout
-  std::int64_t first_layer = 0;                 ///< > 0: continue from `resume`
+  std::int64_t first_layer = 0;                 ///< > 0: continue from `resume`; of an encoder-decoder: in the encoder
   std::int64_t end_layer = -1;                  ///< stop before this layer and return its input; -1: run to the end
   at::Tensor resume{};                          ///< [N, D] hidden states entering first_layer
   std::vector<std::int64_t> capture_linears{};  ///< linears whose inputs are returned
   BlockBackend backend = BlockBackend::kFused;
+  bool recompute = false;  ///< keep layers' inputs only and compute layers again for the gradient: less memory
 };
 
 /// R rows: M, B or N by RowsNeeded.
@@ -44,13 +45,15 @@ struct ForwardOutput {
   at::Tensor losses{};  ///< float [M], nats
   at::Tensor logits{};  ///< float [R, V]
   /// kAll: L+1 tensors [N, D]: the embeddings, then each layer's output, the last one after the final norm (as Hugging
-  /// Face counts them). kLast: only that last one. With end_layer: one tensor, the input of that layer.
+  /// Face counts them); of an encoder-decoder the encoder's and then the decoder's. kLast: only the last of all. With
+  /// end_layer: one tensor, the input of that layer.
   std::vector<at::Tensor> hidden{};
-  std::map<std::int64_t, at::Tensor> captured{};  ///< linear -> its input [N, in]
+  std::vector<std::vector<std::int64_t>> hidden_offsets{};  ///< [B+1] of each: where the sequences' rows start
+  std::map<std::int64_t, at::Tensor> captured{};            ///< linear -> its input [N, in]
 };
 
-/// A decoder-only transformer of the LLaMA family. Immutable in use: adapters are arguments of forward(), never state,
-/// so that two forwards with different adapters may precede one backward.
+/// A transformer of one of the families that TransformerConfig names. Immutable in use: adapters are arguments of
+/// forward(), never state, so that two forwards with different adapters may precede one backward.
 class Transformer {
  public:
   /// Random normal weights (std 0.02, residual projections scaled by 1/sqrt(2L), norms 1) from a named stream.
@@ -85,7 +88,7 @@ class Transformer {
   std::unique_ptr<Transformer> merged(const ActiveAdapters& adapters) const;
 
  private:
-  friend class Decoder;  // generation with a key-value cache shares the blocks
+  friend class Weights;  // the passes of this module compute with the joined weights
   struct Parts;
   explicit Transformer(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;

@@ -7,6 +7,7 @@
 #include <deque>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -86,6 +87,23 @@ void write_tasks(h5::File& file, const std::vector<TaskInfo>& tasks) {
                  task.eval_sha256, task.test_sha256);
   table.flush(file);
 }
+
+void set_status(h5::File& file, RunStatus status, const std::string& error, const std::string& finished) {
+  file.set_attribute("/", "status", to_string(status));
+  file.set_attribute("/", "error", storable_utf8(error));
+  file.set_attribute("/", "finished", finished);
+}
+
+/// Replaces the file on disk as a whole.
+void replace_file(const fs::path& path, const h5::File& file) {
+  try {
+    write_file_atomically(path, file.image());
+  } catch (const RecordError&) {
+    throw;
+  } catch (const Error& error) {
+    throw RecordError(error.message());
+  }
+}
 }  // namespace
 
 struct RecordWriter::State {
@@ -114,12 +132,6 @@ struct RecordWriter::State {
     return scores.try_emplace(where, cells, std::numeric_limits<double>::quiet_NaN()).first->second;
   }
 
-  void set_status(RunStatus status, const std::string& error, const std::string& finished) {
-    file.set_attribute("/", "status", to_string(status));
-    file.set_attribute("/", "error", storable_utf8(error));
-    file.set_attribute("/", "finished", finished);
-  }
-
   void create(const RunInfo& info);
   void rejoin(const RunInfo& info);
   void save();
@@ -130,7 +142,7 @@ void RecordWriter::State::create(const RunInfo& info) {
   file.set_attribute("/", "version", layout::kVersion);
   file.set_attribute("/", "run_id", info.run_id);
   file.set_attribute("/", "started", now_utc());
-  set_status(RunStatus::kRunning, "", "");
+  set_status(file, RunStatus::kRunning, "", "");
   file.write_text(layout::kResolved, storable_utf8(info.config));
   file.write_text(layout::kOverrides, storable_utf8(info.overrides));
   write_environment(file, info);
@@ -149,7 +161,7 @@ void RecordWriter::State::rejoin(const RunInfo& info) {
   compare("run_id", file.attribute_text("/", "run_id"), info.run_id);
   compare("config", file.read_text(layout::kResolved), storable_utf8(info.config));
   compare("number of tasks", std::to_string(file.row_count(layout::kTasks)), std::to_string(info.tasks.size()));
-  set_status(RunStatus::kRunning, "", "");
+  set_status(file, RunStatus::kRunning, "", "");
   score_matrix(layout::kScores) = file.read_array(layout::kScores).values;
   for (const std::string& id : file.list_datasets(layout::kMetrics)) {
     const std::string where = fmt::format("{}/{}", layout::kMetrics, id);
@@ -160,13 +172,7 @@ void RecordWriter::State::rejoin(const RunInfo& info) {
 void RecordWriter::State::save() {
   for (TableWriter* table : tables()) table->flush(file);
   for (const auto& [where, values] : scores) file.write_array(where, {task_count + 1, task_count}, values);
-  try {
-    write_file_atomically(path, file.image());
-  } catch (const RecordError&) {
-    throw;
-  } catch (const Error& error) {
-    throw RecordError(error.message());
-  }
+  replace_file(path, file);
 }
 
 RecordWriter::RecordWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -198,6 +204,20 @@ std::unique_ptr<RecordWriter> RecordWriter::resume(fs::path file, const Position
   state->costs.cut(state->file, state->path, position.costs);
   state->resumed = true;
   return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(state)));
+}
+
+bool mark_failed(const fs::path& path, const std::string& error) {
+  if (!fs::exists(path)) return false;
+  std::optional<h5::File> file;
+  try {
+    file.emplace(h5::File::load_into_memory(path));
+    if (file->attribute_text("/", "status") != to_string(RunStatus::kRunning)) return false;
+  } catch (const RecordError&) {
+    return false;
+  }
+  set_status(*file, RunStatus::kFailed, error, now_utc());
+  replace_file(path, *file);
+  return true;
 }
 
 void RecordWriter::begin(const RunInfo& info) {
@@ -252,7 +272,7 @@ void RecordWriter::checkpoint() {
 
 void RecordWriter::end(RunStatus status, const std::string& error) {
   state_->writable();
-  state_->set_status(status, error, status == RunStatus::kRunning ? "" : now_utc());
+  set_status(state_->file, status, error, status == RunStatus::kRunning ? "" : now_utc());
   state_->save();
 }
 

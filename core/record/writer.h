@@ -50,4 +50,9 @@ class RecordWriter final : public RunSink {
   std::unique_ptr<State> state_;
 };
 
+/// Gives the record of a run that died without a word its last one: status failed, the error, now as its end. Only a
+/// record with status "running" is changed; a file that is not there or cannot be read is left alone.
+/// \return whether it was changed. Throws RecordError if the file cannot be replaced.
+bool mark_failed(const std::filesystem::path& file, const std::string& error);
+
 }  // namespace mneme::record

@@ -6,7 +6,7 @@
 #include <array>
 #include <cmath>
 
-#include "core/report/grid.h"
+#include "core/report/svg.h"
 
 namespace mneme::report {
 
@@ -14,9 +14,6 @@ namespace {
 // Lengths in pixels.
 constexpr double kCellWidth = 46, kCellHeight = 34, kGap = 2;
 constexpr double kMargin = 24, kTitle = 46, kBetween = 44, kLegend = 58, kLegendWidth = 400;
-constexpr double kCharacter = 6.7;  // mean advance of the 12 px label font
-constexpr const char* kInk = "#1b2733";
-constexpr const char* kSoftInk = "#5d6b78";
 
 struct Colour {
   double r, g, b;
@@ -47,23 +44,6 @@ std::string hex(const Colour& c) {
 
 /// Dark or white text, whichever stands out.
 const char* ink_on(const Colour& c) { return 0.299 * c.r + 0.587 * c.g + 0.114 * c.b > 140 ? kInk : "#ffffff"; }
-
-std::string escape(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
-  return out;
-}
-
-double label_width(const std::string& text) { return kCharacter * static_cast<double>(display_width(text)); }
 
 /// Geometry that all panels share, so that equal cells lie at equal places.
 struct Layout {
@@ -104,10 +84,6 @@ Layout make_layout(const std::vector<MatrixPanel>& panels) {
   const double fitting = std::floor((kWidest + kBetween) / (layout.width + kBetween));
   layout.per_line = std::min(panels.size(), static_cast<std::size_t>(std::max(1.0, fitting)));
   return layout;
-}
-
-std::string text(double x, double y, const std::string& attributes, const std::string& content) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attributes, escape(content));
 }
 
 std::string cell(double x, double y, double value, bool seen, bool current) {
@@ -196,9 +172,8 @@ std::string definitions() {
       "<pattern id=\"none\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">"
       "<rect width=\"6\" height=\"6\" fill=\"#f4f5f6\"/><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke=\"#dde1e5\" "
       "stroke-width=\"2\"/></pattern></defs>\n"
-      "<style>text{{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}}"
-      ".title{{font-size:16px;font-weight:600}}.strong{{font-weight:600}}</style>\n",
-      stops);
+      "{}",
+      stops, svg_style());
 }
 }  // namespace
 
@@ -209,11 +184,7 @@ std::string heatmap_svg(const std::vector<MatrixPanel>& panels) {
   const double panels_width = columns * layout.width + (columns - 1) * kBetween;
   const double width = 2 * kMargin + std::max(panels_width, layout.left + kLegendWidth);
   const double height = 2 * kMargin + static_cast<double>(lines) * (layout.height + kBetween) - kBetween + kLegend;
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-      "role=\"img\">\n<title>Scores on each task after each task</title>\n{2}"
-      "<rect width=\"{0:.0f}\" height=\"{1:.0f}\" rx=\"8\" fill=\"#ffffff\"/>\n",
-      width, height, definitions());
+  std::string out = svg_start(width, height, "Scores on each task after each task", definitions());
   for (std::size_t i = 0; i < panels.size(); ++i)
     out += draw_panel(panels[i], layout, kMargin + static_cast<double>(i % layout.per_line) * (layout.width + kBetween),
                       kMargin + static_cast<double>(i / layout.per_line) * (layout.height + kBetween));

@@ -12,8 +12,9 @@ fs::path model_directory(const ModelOptions& options) {
   if (fs::exists(options.path / "config.json")) return options.path;
   const fs::path own = program_directory().parent_path() / "share/mneme/models" / options.path;
   if (fs::exists(own / "config.json")) return own;
-  throw Error(fmt::format("model '{}': there is no config.json in {} or {}; model.path must name a model directory",
-                          options.path.string(), fs::absolute(options.path).string(), own.string()));
+  throw Error(fmt::format("model '{}': there is no config.json in {}{}; model.path must name a model directory",
+                          options.path.string(), fs::absolute(options.path).string(),
+                          options.path.is_absolute() ? "" : fmt::format(" or {}", own.string())));
 }
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
@@ -22,6 +23,19 @@ std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
 }
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }
+
+std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const data::Stream& stream) {
+  if (train.epochs_per_task.empty()) {
+    std::vector<std::int64_t> epochs;
+    for (const data::Task& task : stream.tasks) epochs.push_back(task.spec().epochs.value_or(train.epochs));
+    return epochs;
+  }
+  if (train.epochs_per_task.size() != stream.tasks.size())
+    throw ConfigError(fmt::format("train.epochs_per_task: has {} numbers, the stream '{}' has {} tasks; give one for each "
+                                  "task, or none",
+                                  train.epochs_per_task.size(), stream.name, stream.tasks.size()));
+  return train.epochs_per_task;
+}
 
 std::vector<TaskInfo> task_infos(const data::Stream& stream) {
   std::vector<TaskInfo> infos;
@@ -34,36 +48,24 @@ std::vector<TaskInfo> task_infos(const data::Stream& stream) {
   return infos;
 }
 
-Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const text::Tokenizer& tokenizer,
-                      const RunOptions& options) {
-  data::LengthLimits limits;
-  limits.max_total = options.max_length;
-  limits.max_answer = options.max_answer;
-  limits.special = (tokenizer.bos() ? 1 : 0) + (tokenizer.eos() ? 1 : 0);
-  const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split, limits, options.cache);
+Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
+                      const text::Tokenizer& tokenizer, const RunOptions& options) {
+  const data::TokenizedSplit rows = data::tokenize_split(
+      tokenizer, task, split, form.training_limits(options.max_length, options.max_answer), options.cache);
   Dataset samples;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = rows[i];
-    Sample sample;
-    sample.task = index;
-    if (const auto bos = tokenizer.bos()) sample.tokens.push_back(*bos);
-    sample.tokens.insert(sample.tokens.end(), row.prompt.begin(), row.prompt.end());
+    Sample sample{.tokens = form.prompt(row.prompt), .first_label = 0, .task = index};
     sample.first_label = static_cast<std::int64_t>(sample.tokens.size());
-    sample.tokens.insert(sample.tokens.end(), row.answer.begin(), row.answer.end());
-    // An answer that was cut does not end where it was cut.
-    if (const auto eos = tokenizer.eos(); eos && row.answer_cut_tokens == 0) sample.tokens.push_back(*eos);
+    const Tokens answer = form.answer(row.answer, row.answer_cut_tokens == 0);
+    sample.tokens.insert(sample.tokens.end(), answer.begin(), answer.end());
     samples.push_back(std::make_shared<const Sample>(std::move(sample)));
   }
   return samples;
 }
 
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins) {
-  const RunOptions options = read_options(resolved);
-  const PluginDescriptor& descriptor = plugins.load(options.strategy);
-  plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
-  model::read_config(model_directory(options.model) / "config.json");
-  text::load_tokenizer(model_directory(options.model));
-  build_stream(options);
+data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options) {
+  return {tokenizer, model::read_config(model_directory(options) / "config.json").encoder_decoder()};
 }
 
 }  // namespace mneme::run

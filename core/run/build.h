@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "core/data/sequence_form.h"
 #include "core/data/stream.h"
 #include "core/event/event.h"
 #include "core/model/transformer.h"
-#include "core/plugin/loader.h"
 #include "core/run/options.h"
 #include "core/text/tokenizer.h"
 
@@ -21,15 +21,18 @@ std::unique_ptr<model::Transformer> build_model(const ModelOptions& options);
 
 data::Stream build_stream(const RunOptions& options);
 
+/// Epochs of each task of the stream: those that the config gives by position, else the task's own, else train.epochs.
+/// Throws ConfigError if the config gives some, but not one number per task.
+std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const data::Stream& stream);
+
 /// What the record says about each task.
 std::vector<TaskInfo> task_infos(const data::Stream& stream);
 
 /// Training or held-out samples of a task: [bos] prompt answer eos, labels are the answer and eos.
-Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const text::Tokenizer& tokenizer,
-                      const RunOptions& options);
+Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
+                      const text::Tokenizer& tokenizer, const RunOptions& options);
 
-/// Everything that can be found wrong with a run before it starts: options, plugin and its settings, data files, model
-/// directory. Loads no weights. Throws the first Error.
-void validate(const config::Node& resolved, plugin::PluginRegistry& plugins);
+/// Where the model of a run wants special tokens.
+data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options);
 
 }  // namespace mneme::run

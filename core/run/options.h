@@ -31,11 +31,13 @@ struct RunOptions {
   std::uint64_t seed = 0;
   std::int64_t max_length = 512;  ///< tokens of prompt and answer together
   std::int64_t max_answer = 0;    ///< tokens of an answer that are learnt; 0: all
-  std::string cache;              ///< directory of token caches; "" for none
+  std::string cache;              ///< directory of caches (tokens, features); "" for none
   ModelOptions model;
   AdapterOptions adapter;
   TrainOptions train;
+  bool recompute = false;  ///< see LearnerOptions
   EvalOptions eval;
+  model::GenerateOptions generation;  ///< the keys of `eval` that say how answers are made
   SaveOptions save;
   std::string strategy;      ///< a plugin's name or path
   config::Node stream_node;  ///< checked where the stream is built

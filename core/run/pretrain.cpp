@@ -50,7 +50,8 @@ const ParamSpecs& pretrain_specs() {
       {"model.tie_word_embeddings", kBool, "true", "", "whether the head is the embedding"},
       {"text.kind", kChoice, "generated", "generated|files", "where documents come from"},
       {"text.seed", kInt, "1", ">= 0", "of the generated text and of the documents' order"},
-      {"text.files", kTextList, "[]", "", "plain text, or .json with rows of prompt and answer"}};
+      {"text.files", kTextList, "[]", "", "plain text, or .json with rows of prompt and answer"},
+      {"text.answers", kBool, "true", "", "whether rows are read with their answers, or their prompts alone"}};
   return specs;
 }
 
@@ -59,8 +60,9 @@ class Documents {
  public:
   Documents(const PretrainText& options, std::int64_t max_length)
       : max_length_(max_length), order_(options.seed, "pretrain/order"), generator_(options.seed) {
-    for (const auto& file : options.files) read(file);
-    MNEME_CHECK(options.kind == "generated" || !rows_.empty(), "text.files: the {} file(s) hold no document", options.files.size());
+    for (const auto& file : options.files) read(file, options.answers);
+    MNEME_CHECK(options.kind == "generated" || !rows_.empty(), "text.files: the {} file(s) hold no document",
+                options.files.size());
   }
 
   SamplePtr next() {
@@ -74,15 +76,20 @@ class Documents {
   }
 
  private:
-  void read(const std::filesystem::path& file) {
+  void read(const std::filesystem::path& file, bool answers) {
     const std::string text = read_file(file);
     if (file.extension() == ".json") {
       const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-      if (!json.is_array()) throw DataError(fmt::format("{}: expected a JSON list of rows with prompt and answer", file.string()));
+      if (!json.is_array())
+        throw DataError(fmt::format("{}: expected a JSON list of rows with prompt and answer", file.string()));
       for (std::size_t i = 0; i < json.size(); ++i) {
         if (!json[i].is_object() || !json[i].contains("prompt") || !json[i].contains("answer"))
           throw DataError(fmt::format("{}: row {} has no prompt and answer", file.string(), i));
-        rows_.emplace_back(json[i]["prompt"].get<std::string>(), json[i]["answer"].get<std::string>());
+        auto prompt = json[i]["prompt"].get<std::string>();
+        if (answers)
+          rows_.emplace_back(std::move(prompt), json[i]["answer"].get<std::string>());
+        else
+          rows_.emplace_back("", std::move(prompt));  // a text like any other
       }
     } else {
       for (std::size_t start = 0; start < text.size();) {
@@ -99,9 +106,11 @@ class Documents {
     made.tokens.push_back(text::ByteTokenizer::kBos);
     for (const char c : prompt + answer) made.tokens.push_back(static_cast<unsigned char>(c));
     made.tokens.push_back(text::ByteTokenizer::kEos);
-    if (static_cast<std::int64_t>(made.tokens.size()) > max_length_) made.tokens.resize(static_cast<std::size_t>(max_length_));
+    if (static_cast<std::int64_t>(made.tokens.size()) > max_length_)
+      made.tokens.resize(static_cast<std::size_t>(max_length_));
     // first_label is where the answer starts; the prompt's tokens are labels too, with their own weight.
-    made.first_label = std::min<std::int64_t>(static_cast<std::int64_t>(prompt.size()) + 1, static_cast<std::int64_t>(made.tokens.size()));
+    made.first_label = std::min<std::int64_t>(static_cast<std::int64_t>(prompt.size()) + 1,
+                                              static_cast<std::int64_t>(made.tokens.size()));
     return std::make_shared<const Sample>(std::move(made));
   }
 
@@ -137,7 +146,8 @@ WeightedBatch weighted_batch(Documents& documents, const PretrainOptions& option
 }
 
 double rate_factor(const PretrainOptions& options, std::int64_t step) {
-  const double warm = options.warmup_steps > 0 ? static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps) : 1.0;
+  const double warm =
+      options.warmup_steps > 0 ? static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps) : 1.0;
   const double left = 1.0 - static_cast<double>(step) / static_cast<double>(options.steps);
   const double decay = options.decay_ratio > 0 ? left / options.decay_ratio : 1.0;
   return std::min({1.0, warm, decay});
@@ -189,12 +199,14 @@ PretrainOptions read_pretrain_options(const config::Node& resolved) {
   o.text.kind = t.text("kind");
   o.text.seed = static_cast<std::uint64_t>(t.int64("seed"));
   for (const auto& file : t.texts("files")) o.text.files.emplace_back(file);
+  o.text.answers = t.flag("answers");
   return o;
 }
 
 double pretrain(const PretrainOptions& options) {
   RandomStream init(options.seed, "pretrain/weights");
-  const std::shared_ptr<model::Transformer> model = model::Transformer::random(options.model, c10::ScalarType::Float, init);
+  const std::shared_ptr<model::Transformer> model =
+      model::Transformer::random(options.model, c10::ScalarType::Float, init);
   AdapterBank bank(model);
   bank.set_trainable({bank.create_full("model")});
   TrainOptions adam{.weight_decay = options.weight_decay, .beta1 = options.beta1, .beta2 = options.beta2};
@@ -215,7 +227,8 @@ double pretrain(const PretrainOptions& options) {
     gradient.zero_();
     ((losses * batch.weights).sum() / batch.weights.sum()).backward();
     const double answer_loss = ((losses.detach() * batch.is_answer).sum() / batch.is_answer.sum()).item<double>();
-    if (!std::isfinite(answer_loss)) throw Error(fmt::format("the loss is {} at step {}; lower learning_rate", answer_loss, step + 1));
+    if (!std::isfinite(answer_loss))
+      throw Error(fmt::format("the loss is {} at step {}; lower learning_rate", answer_loss, step + 1));
     clip_gradient(gradient, options.clip);
     optimizer.step(values, gradient, options.learning_rate * rate_factor(options, step), segments);
     recent.push_back(answer_loss);

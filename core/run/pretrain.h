@@ -16,6 +16,7 @@ struct PretrainText {
   std::uint64_t seed = 1;          ///< of the generated text and of the order of files' documents
   /// kind files: plain text (each paragraph a document) or, ending in .json, rows of prompt and answer.
   std::vector<std::filesystem::path> files;
+  bool answers = true;  ///< whether rows are read with their answers, or their prompts alone
 };
 
 /// A small base model trained from text with a byte-level tokenizer; the file that `mneme pretrain` reads.
@@ -26,12 +27,12 @@ struct PretrainOptions {
   model::TransformerConfig model;
   PretrainText text;
   std::int64_t steps = 1000;
-  std::int64_t batch_tokens = 8192;   ///< input tokens per step
-  std::int64_t max_length = 512;      ///< tokens of a document; longer ones are cut
-  double prompt_weight = 1;           ///< weight of a prompt's tokens in the loss; an answer's weigh 1
-  double learning_rate = 3e-3;        ///< peak
+  std::int64_t batch_tokens = 8192;  ///< input tokens per step
+  std::int64_t max_length = 512;     ///< tokens of a document; longer ones are cut
+  double prompt_weight = 1;          ///< weight of a prompt's tokens in the loss; an answer's weigh 1
+  double learning_rate = 3e-3;       ///< peak
   std::int64_t warmup_steps = 100;
-  double decay_ratio = 0.6;           ///< last part of the steps, in which the rate falls linearly to 0
+  double decay_ratio = 0.6;  ///< last part of the steps, in which the rate falls linearly to 0
   double weight_decay = 0.05;
   double beta1 = 0.9, beta2 = 0.98;
   double clip = 1.0;

@@ -19,9 +19,6 @@ namespace mneme::run {
 namespace fs = std::filesystem;
 
 namespace {
-/// Work of answering one test prompt, in units of training on one sample; only ETAs depend on it.
-constexpr double kUnitsPerPrompt = 0.4;
-
 std::string overrides_of(const fs::path& directory) {
   const fs::path file = directory / ".hydra" / "overrides.yaml";
   return fs::exists(file) ? read_file(file) : "[]\n";
@@ -39,25 +36,28 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 }  // namespace
 
-Session::Session(fs::path directory, const config::Node& resolved, plugin::PluginRegistry& plugins)
+Stopped::~Stopped() = default;
+
+Session::Session(fs::path directory, const config::Node& resolved, plugin::PluginRegistry& plugins, StopQuery stop)
     : directory_(std::move(directory)),
+      stop_(std::move(stop)),
       resolved_(resolved),
       options_(read_options(resolved)),
       descriptor_(plugins.load(options_.strategy)) {
   stream_ = build_stream(options_);
+  options_.train.epochs_per_task = epochs_per_task(options_.train, stream_);
   tokenizer_ = text::load_tokenizer(model_directory(options_.model));
   tasks_ = task_infos(stream_);
+  const data::SequenceForm form = sequence_form(*tokenizer_, options_.model);
   for (std::size_t i = 0; i < stream_.tasks.size(); ++i) {
     const auto index = static_cast<std::int64_t>(i) + 1;
-    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, *tokenizer_, options_));
-    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, *tokenizer_, options_));
+    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, form, *tokenizer_, options_));
+    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, form, *tokenizer_, options_));
   }
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
-  learner_.emplace(build_model(options_.model),
-                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size, options_.eval.decode_slots},
-                   *record_);
+  learner_.emplace(build_model(options_.model), learner_options(), *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;
@@ -69,22 +69,65 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
 
 Session::~Session() = default;
 
+LearnerOptions Session::learner_options() const {
+  LearnerOptions learner{.seed = options_.seed,
+                         .adapter = options_.adapter,
+                         .pass_batch = options_.train.batch_size,
+                         .decode_slots = options_.eval.decode_slots,
+                         .cache = options_.cache,
+                         .recompute = options_.recompute,
+                         .generation = options_.generation};
+  if (!options_.eval.stop.empty())
+    learner.generation.stop_when = [this](std::size_t, std::span<const std::int32_t> answer) {
+      const std::string text = tokenizer_->decode(answer);
+      return std::any_of(options_.eval.stop.begin(), options_.eval.stop.end(),
+                         [&text](const std::string& stop) { return text.find(stop) != text.npos; });
+    };
+  return learner;
+}
+
 void Session::plan_stages() {
   stages_ = strategy_->plan(tasks_);
   MNEME_CHECK(!stages_.empty(), "strategy '{}' plans no stage at all", descriptor_.name);
-  double total = 0;
-  for (const TaskInfo& task : tasks_)
-    units_per_row_ += kUnitsPerPrompt * static_cast<double>(options_.eval.split == "eval" ? task.eval_rows : task.test_rows);
   for (const Stage& stage : stages_) {
     for (const std::int64_t task : stage.tasks)
       MNEME_CHECK(task >= 1 && task <= static_cast<std::int64_t>(tasks_.size()),
                   "strategy '{}' plans task {} of a stream of {}", descriptor_.name, task, tasks_.size());
     MNEME_CHECK(!stage.tasks.empty(), "strategy '{}' plans a stage without tasks", descriptor_.name);
-    total += units_per_row_ + static_cast<double>(options_.train.batch_size *
-                                                  trainer_->expected_steps(static_cast<std::int64_t>(view(stage).train.size()),
-                                                                           stage.tasks.back()));
   }
-  progress_.emplace(directory_ / "progress.json", static_cast<std::int64_t>(tasks_.size()), total + units_per_row_);
+  Work total = {0, prompts_in_row(0)};
+  if (stages_done_ >= 0) done_ = total;
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    total.samples += expected_samples(stages_[i]);
+    total.prompts += prompts_in_row(stages_[i].tasks.back());
+    if (static_cast<std::int64_t>(i) < stages_done_) done_ = total;
+  }
+  progress_.emplace(directory_ / "progress.json", static_cast<std::int64_t>(tasks_.size()), total, done_);
+}
+
+double Session::expected_samples(const Stage& stage) const {
+  const auto rows = static_cast<std::int64_t>(view(stage).train.size());
+  return static_cast<double>(options_.train.batch_size * trainer_->expected_steps(rows, stage.tasks.back()));
+}
+
+double Session::prompts_in_row(std::int64_t after) const {
+  if (options_.eval.rows == "last" && after != 0 && after != stages_.back().tasks.back()) return 0;
+  std::int64_t prompts = 0;
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const bool seen = after == 0 || static_cast<std::int64_t>(i) < after;
+    if (seen || options_.eval.rows != "lower")
+      prompts += options_.eval.split == "eval" ? tasks_[i].eval_rows : tasks_[i].test_rows;
+  }
+  return static_cast<double>(prompts);
+}
+
+void Session::tell(ProgressMoment moment) {
+  moment.done = done_;
+  progress_->update(moment);
+  if (stop_())
+    throw Stopped(
+        fmt::format("stopped in stage {} of {}; the run goes on from its last finished stage when it is resumed",
+                    stages_done_ + 1, stages_.size()));
 }
 
 RunInfo Session::info() const {
@@ -146,11 +189,14 @@ TaskView Session::view(const Stage& stage) const {
 
 double Session::evaluate(std::int64_t after) {
   const auto start = std::chrono::steady_clock::now();
-  progress_->update("evaluate", after, units_done_, "");
-  const auto row = evaluator_->evaluate(after, stages_.back().tasks.back(), *record_, [&](std::int64_t done, std::int64_t total) {
-    progress_->update("evaluate", after, units_done_ + units_per_row_ * static_cast<double>(done) / static_cast<double>(total), "");
-  });
-  units_done_ += units_per_row_;
+  const double before = done_.prompts, prompts = prompts_in_row(after);
+  tell({.phase = "evaluate", .task = after});
+  const auto row =
+      evaluator_->evaluate(after, stages_.back().tasks.back(), *record_, [&](std::int64_t done, std::int64_t total) {
+        done_.prompts = before + prompts * static_cast<double>(done) / static_cast<double>(total);
+        tell({.phase = "evaluate", .task = after, .step = done, .steps = total});
+      });
+  done_.prompts = before + prompts;
   std::string cells;
   for (const double cell : row) cells += fmt::format(" {:.3f}", cell);
   spdlog::info("scores after {} task(s):{}", after, cells);
@@ -162,12 +208,18 @@ void Session::run_stage(const Stage& stage) {
   task.stage = stages_done_ + 1;
   spdlog::info("task {}/{} '{}': {} samples", task.stage, stages_.size(), task.name, task.train.size());
   const double before = learner_->work().flops;
-  const double base = units_done_;
-  std::int64_t steps = 0;
+  const Work base = done_;
+  const double samples = expected_samples(stage);
+  tell({.phase = "train", .task = task.task()});
   const TrainCost trained = trainer_->train(task, [&](const TrainProgress& p) {
-    units_done_ = base + static_cast<double>(options_.train.batch_size * ++steps);
-    progress_->update("train", task.task(), units_done_, fmt::format("loss {:.3f}", p.loss));
+    done_.samples = std::min(done_.samples + static_cast<double>(options_.train.batch_size), base.samples + samples);
+    tell({.phase = "train",
+          .task = task.task(),
+          .step = p.steps_done,
+          .steps = p.steps_total,
+          .note = fmt::format("loss {:.3f}", p.loss)});
   });
+  done_.samples = base.samples + samples;  // also where a strategy ended early
   CostEvent cost;
   cost.task = task.task();
   cost.train_seconds = trained.train_seconds;
@@ -196,8 +248,8 @@ void Session::save_adapters(std::int64_t after) {
   for (const AdapterId id : learner_->bank().ids())
     if (learner_->bank().lora_options(id) != nullptr) ids.push_back(id);
   for (const AdapterId id : ids)
-    write_peft(ids.size() == 1 ? directory : directory / learner_->bank().name(id), learner_->bank(), id, learner_->model(),
-               options_.model.path.string());
+    write_peft(ids.size() == 1 ? directory : directory / learner_->bank().name(id), learner_->bank(), id,
+               learner_->model(), options_.model.path.string());
 }
 
 void Session::run() {
@@ -215,7 +267,16 @@ void Session::run() {
     ++stages_done_;
     checkpoint();
   }
-  progress_->update("done", static_cast<std::int64_t>(tasks_.size()), units_done_, "");
+  progress_->finish();
+}
+
+void Session::release() {
+  evaluator_.reset();
+  trainer_.reset();
+  strategy_.reset();
+  learner_.reset();
+  train_.clear();
+  eval_.clear();
 }
 
 void Session::end(RunStatus status, const std::string& error) { record_->end(status, error); }

@@ -11,25 +11,37 @@
 #include "core/record/writer.h"
 #include "core/run/build.h"
 #include "core/run/progress_file.h"
+#include "core/run/run.h"
 #include "core/train/trainer.h"
 
 namespace mneme::run {
+
+/// Somebody asked the run to stop: it may go on another time.
+class Stopped final : public Error {
+ public:
+  using Error::Error;
+  ~Stopped() override;
+};
 
 /// One run, built: model, stream, strategy, trainer and evaluator, and the protocol that drives them.
 class Session {
  public:
   /// Builds everything and, where `directory`/checkpoints holds a state, returns to it.
-  Session(std::filesystem::path directory, const config::Node& resolved, plugin::PluginRegistry& plugins);
+  Session(std::filesystem::path directory, const config::Node& resolved, plugin::PluginRegistry& plugins, StopQuery stop);
   ~Session();
 
-  /// Row 0, then train stage i and evaluate all tasks, until the stream ends. Throws Diverged and any Error.
+  /// Row 0, then train stage i and evaluate all tasks, until the stream ends. Throws Diverged, Stopped and any Error.
   void run();
+
+  /// Gives model, strategy and samples back: a record is written even where a run ended for want of memory.
+  void release();
 
   /// Writes the record's last word.
   void end(RunStatus status, const std::string& error);
 
  private:
   RunInfo info() const;
+  LearnerOptions learner_options() const;
   void visit_progress(StateVisitor& visitor);
   void visit_state(StateVisitor& visitor);
   void checkpoint();
@@ -40,7 +52,13 @@ class Session {
   void save_adapters(std::int64_t after);
   std::filesystem::path state_file() const { return directory_ / "checkpoints" / "state.safetensors"; }
 
+  double expected_samples(const Stage& stage) const;
+  double prompts_in_row(std::int64_t after) const;
+  /// Says where the run stands (done_ is filled in). Throws Stopped if it is to stop.
+  void tell(ProgressMoment moment);
+
   std::filesystem::path directory_;
+  StopQuery stop_;
   config::Node resolved_;
   RunOptions options_;
   const PluginDescriptor& descriptor_;
@@ -55,8 +73,7 @@ class Session {
   std::optional<Evaluator> evaluator_;
   std::vector<Stage> stages_;
   std::optional<ProgressFile> progress_;
-  double units_done_ = 0;  // of progress
-  double units_per_row_ = 0;
+  Work done_;  // of the whole run
 
   std::int64_t stages_done_ = -1;  // -1: not even row 0
   record::Position position_;      // of the record at the last checkpoint

@@ -1,11 +1,15 @@
 #include "core/strategy/learner.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <set>
 
+#include "core/adapter/peft.h"
 #include "core/adapter/state.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -14,31 +18,54 @@
 namespace mneme {
 
 namespace {
-/// Identity of a generation: adapters by content, gates, prompts and limits.
-std::string generation_key(const AdapterBank& bank, const ForwardSpec& spec, const PromptBatch& prompts) {
-  Sha256 hash;
-  for (const AdapterUse& use : spec.adapters)
-    hash.update(fmt::format("{}*{:a}@{};", bank.digest(use.adapter), use.coefficient,
-                            use.gate.defined() ? tensor_digest(use.gate) : "1"));
-  if (spec.prefix.defined()) hash.update("prefix" + tensor_digest(spec.prefix));
-  for (const model::GenerateJob& job : prompts.prompts) {
-    hash.update(fmt::format("|{}:", job.prompt.size()));
-    hash.update(job.prompt.data(), job.prompt.size() * sizeof(job.prompt[0]));
-    hash.update(fmt::format("max {}", job.max_new_tokens));
-    for (const std::int32_t id : job.stop) hash.update(fmt::format(",{}", id));
+/// What of a forward spec decides the answers of each prompt: adapters by content, coefficients, gates, prefixes.
+std::vector<std::string> spec_keys(const AdapterBank& bank, const ForwardSpec& spec, std::size_t prompts) {
+  std::vector<std::string> keys(prompts);
+  for (const AdapterUse& use : spec.adapters) {
+    const std::string common = fmt::format("{}*{:a}", bank.digest(use.adapter), use.coefficient);
+    const at::Tensor gate = use.gate.defined() ? use.gate.detach().to(at::kFloat).contiguous() : at::Tensor();
+    for (std::size_t i = 0; i < prompts; ++i) {
+      const float value = gate.defined() ? gate.const_data_ptr<float>()[i] : 1.0F;
+      if (value != 0) keys[i] += fmt::format("{}@{:a};", common, value);
+    }
   }
+  if (spec.prefix.defined())
+    for (std::size_t i = 0; i < prompts; ++i) keys[i] += "prefix" + tensor_digest(spec.prefix[static_cast<std::int64_t>(i)]);
+  return keys;
+}
+
+/// Identity of one generation.
+std::string generation_key(const std::string& spec_key, const model::GenerateJob& job) {
+  Sha256 hash;
+  hash.update(spec_key);
+  hash.update(fmt::format("|{}:", job.prompt.size()));
+  hash.update(job.prompt.data(), job.prompt.size() * sizeof(job.prompt[0]));
+  hash.update(fmt::format("max {}", job.max_new_tokens));
+  for (const std::int32_t id : job.stop) hash.update(fmt::format(",{}", id));
   return hash.hex();
+}
+
+/// The spec for some of its prompts.
+ForwardSpec chosen(ForwardSpec spec, const std::vector<std::int64_t>& prompts) {
+  const at::Tensor index = at::tensor(prompts, at::kLong);
+  for (AdapterUse& use : spec.adapters)
+    if (use.gate.defined()) use.gate = use.gate.index_select(0, index);
+  if (spec.prefix.defined()) spec.prefix = spec.prefix.index_select(0, index);
+  return spec;
 }
 }  // namespace
 
 Learner::Learner(std::shared_ptr<model::Transformer> model, LearnerOptions options, RunSink& sink)
-    : model_(std::move(model)), options_(std::move(options)), sink_(sink), bank_(model_) {}
+    : model_(std::move(model)), options_(std::move(options)), sink_(sink), bank_(model_), cache_(options_.cache) {}
 Learner::~Learner() = default;
 
-AdapterId Learner::create_adapter(const std::string& name, const std::string& start) {
+AdapterId Learner::create_adapter(const std::string& name, const std::string& start, std::int64_t first_layer) {
   if (options_.adapter.kind == "full") return bank_.create_full(name);
+  if (!options_.adapter.peft.empty()) return read_peft(options_.adapter.peft, bank_, *model_, name);
   RandomStream stream(options_.seed, "adapter/" + start);
-  return bank_.create_lora(name, options_.adapter.lora, stream);
+  LoraOptions lora = options_.adapter.lora;
+  lora.first_layer = std::max(lora.first_layer, first_layer);
+  return bank_.create_lora(name, lora, stream);
 }
 
 at::Tensor Learner::parameters() const {
@@ -61,10 +88,12 @@ model::ForwardOutput Learner::forward(const ForwardSpec& spec, const Batch& batc
   request.end_layer = spec.end_layer;
   request.resume = spec.resume;
   request.capture_linears = spec.capture_linears;
-  const auto layers = static_cast<double>(model_->config().num_hidden_layers);
+  request.recompute = options_.recompute;
+  const auto layers = static_cast<double>(model_->config().total_layers());
   const double end = spec.end_layer < 0 ? layers : static_cast<double>(spec.end_layer);
   const double part = (end - static_cast<double>(spec.first_layer)) / layers;
-  const double forward_flops = 2.0 * static_cast<double>(model_->parameter_count()) * part * static_cast<double>(batch.packed.tokens());
+  const double forward_flops =
+      2.0 * static_cast<double>(model_->parameter_count()) * part * static_cast<double>(batch.packed.tokens());
   work_.flops += at::GradMode::is_enabled() ? 2 * forward_flops : forward_flops;
   return model_->forward(request);
 }
@@ -121,17 +150,31 @@ double Learner::mean_loss(const ForwardSpec& spec, const Dataset& data) {
 }
 
 std::vector<Tokens> Learner::generate(const ForwardSpec& spec, const PromptBatch& prompts) {
-  const std::string key = generation_key(bank_, spec, prompts);
-  if (const auto it = answered_.find(key); it != answered_.end()) return it->second;
   at::NoGradGuard off;
-  const model::ActiveAdapters adapters = bank_.resolve(spec);
-  model::GenerateOptions options;
-  options.slots = options_.decode_slots;
-  std::vector<Tokens> answers = model::generate(*model_, adapters, prompts.prompts, options);
-  for (std::size_t i = 0; i < answers.size(); ++i)
-    work_.flops += 2.0 * static_cast<double>(model_->parameter_count()) *
-                   static_cast<double>(prompts.prompts[i].prompt.size() + answers[i].size());
-  return answered_.emplace(key, std::move(answers)).first->second;
+  const std::vector<std::string> spec_key = spec_keys(bank_, spec, prompts.prompts.size());
+  std::vector<std::string> keys;
+  std::set<std::string> unanswered;
+  std::vector<model::GenerateJob> jobs;
+  std::vector<std::int64_t> job_prompts;
+  for (std::size_t i = 0; i < prompts.prompts.size(); ++i) {
+    keys.push_back(generation_key(spec_key[i], prompts.prompts[i]));
+    if (answered_.contains(keys[i]) || !unanswered.insert(keys[i]).second) continue;
+    jobs.push_back(prompts.prompts[i]);
+    job_prompts.push_back(static_cast<std::int64_t>(i));
+  }
+  if (!jobs.empty()) {
+    model::GenerateOptions options = options_.generation;
+    options.slots = options_.decode_slots;
+    std::vector<Tokens> made = model::generate(*model_, bank_.resolve(chosen(spec, job_prompts)), jobs, options);
+    for (std::size_t j = 0; j < jobs.size(); ++j) {
+      work_.flops += 2.0 * static_cast<double>(model_->parameter_count()) *
+                     static_cast<double>(jobs[j].prompt.size() + made[j].size());
+      answered_.emplace(keys[static_cast<std::size_t>(job_prompts[j])], std::move(made[j]));
+    }
+  }
+  std::vector<Tokens> answers;
+  for (const std::string& key : keys) answers.push_back(answered_.at(key));
+  return answers;
 }
 
 std::vector<std::vector<double>> Learner::score(const ForwardSpec& spec, const PromptBatch& prompts,
@@ -142,6 +185,16 @@ std::vector<std::vector<double>> Learner::score(const ForwardSpec& spec, const P
   model::GenerateOptions options;
   options.slots = options_.decode_slots;
   return model::score_continuations(*model_, bank_.resolve(spec), texts, candidates, options);
+}
+
+at::Tensor Learner::cached(const std::string& key, const std::function<at::Tensor()>& compute) {
+  if (model_digest_.empty() || options_.adapter.kind == "full") {  // weights that are trained change
+    Sha256 hash;
+    for (const auto& [name, weight] : model_->weights()) hash.update(name + tensor_digest(weight.detach()));
+    model_digest_ = hash.hex();
+  }
+  // Another instruction set or number of threads may round otherwise, which a cache must not carry into a run.
+  return cache_.get(fmt::format("{}|{}|{}|{}", model_digest_, at::get_cpu_capability(), at::get_num_threads(), key), compute);
 }
 
 Learner::Scratch::Scratch(AdapterBank& bank) : bank_(bank), saved_(bank.values().detach().clone()) {}

@@ -12,6 +12,7 @@
 #include "core/adapter/bank.h"
 #include "core/event/event.h"
 #include "core/strategy/sample.h"
+#include "core/strategy/tensor_cache.h"
 
 namespace mneme {
 
@@ -21,6 +22,7 @@ struct Term {
   at::Tensor value;   ///< scalar, nats where it is a cross-entropy: a mean over this micro-batch
   double weight = 1;  ///< the method's coefficient
   double share = 1;   ///< this micro-batch's part of the step's mean; see Batch
+  at::Tensor gradient = {};  ///< [n], of value by the trained parameters, where it is known in closed form; else autograd
 };
 using Terms = std::vector<Term>;
 
@@ -28,6 +30,7 @@ using Terms = std::vector<Term>;
 struct AdapterOptions {
   std::string kind = "lora";  ///< lora or full
   LoraOptions lora;
+  std::string peft{};  ///< PEFT directory whose settings and values adapters start with instead; "": none
 };
 
 struct LearnerOptions {
@@ -35,6 +38,9 @@ struct LearnerOptions {
   AdapterOptions adapter;
   std::int64_t pass_batch = 16;     ///< sequences at once in passes without training
   std::int64_t decode_slots = 32;   ///< sequences decoded at once
+  std::filesystem::path cache{};    ///< directory of caches that outlive the run; empty for none
+  bool recompute = false;          ///< activations are computed again for the gradient: less memory, more time
+  model::GenerateOptions generation{};  ///< how answers are made; `slots` and `progress` are set here
 };
 
 /// Work counted over a run.
@@ -56,7 +62,8 @@ class Learner {
 
   /// A new adapter as the config group `adapter` describes it, not yet trained. Its random start depends on the run's
   /// seed and `start` alone: adapters of the same start begin equal, as in separate runs.
-  AdapterId create_adapter(const std::string& name, const std::string& start = "default");
+  /// \param first_layer a low-rank adapter has nothing below this layer, nor below the config's
+  AdapterId create_adapter(const std::string& name, const std::string& start = "default", std::int64_t first_layer = 0);
   /// All trained parameters end to end, [n], differentiable; for penalties.
   at::Tensor parameters() const;
   /// The trained adapters, each with coefficient 1.
@@ -84,11 +91,16 @@ class Learner {
   void pass_over(const Dataset& data, const std::function<void(const Batch&)>& f);
   /// Mean cross-entropy per label over a data set, nats.
   double mean_loss(const ForwardSpec& spec, const Dataset& data);
-  /// Greedy answers; gates of the spec are per prompt. Equal prompts under equal adapters are answered once.
+  /// Greedy answers; gates of the spec are per prompt. A prompt that was answered under equal adapters before is not
+  /// answered again, whatever other prompts stand beside it; an adapter whose gate is closed does not count.
   std::vector<Tokens> generate(const ForwardSpec& spec, const PromptBatch& prompts);
   /// Log-probability (nats) of each candidate answer of each prompt: [prompts][candidates].
   std::vector<std::vector<double>> score(const ForwardSpec& spec, const PromptBatch& prompts,
                                          std::span<const std::vector<Tokens>> candidates);
+
+  /// What `compute` returns, computed once per run and kept in the cache directory for other runs. It must follow from the
+  /// frozen model and from what `key` names (kind, settings, digests of inputs) alone; it must not be written to.
+  at::Tensor cached(const std::string& key, const std::function<at::Tensor()>& compute);
 
   /// Saves the trainable parameters and puts them back when it goes out of scope.
   class Scratch {
@@ -123,7 +135,9 @@ class Learner {
   WorkCount work_;
   std::int64_t step_ = 0;
   RandomStream* dropout_ = nullptr;  // set by the trainer around loss()
-  std::map<std::string, std::vector<Tokens>> answered_;
+  std::map<std::string, Tokens> answered_;
+  TensorCache cache_;
+  std::string model_digest_;  // made when first asked for
 };
 
 }  // namespace mneme

@@ -68,6 +68,9 @@ class Strategy {
   /// Where one pass of training is not enough. Default: one phase over training_data().
   virtual std::vector<Phase> phases(Learner& learner, const TaskView& task);
 
+  /// Before each phase (index from 1): what must lie between the phases of a stage.
+  virtual void before_phase(Learner& /*learner*/, const TaskView& /*task*/, std::int64_t /*index*/) {}
+
   /// The parts of one optimiser step, from the task's own samples. Default: {"current": samples}.
   virtual StepParts compose(Learner& learner, Dataset samples);
 

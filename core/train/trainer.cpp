@@ -72,8 +72,15 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
     plan.steps_per_epoch = (static_cast<std::int64_t>(phase.data.size()) + options_.batch_size - 1) / options_.batch_size;
     plan.total = plan.steps_per_epoch * plan.epochs;
     if (options_.max_steps > 0) plan.total = std::min(plan.total, options_.max_steps);
+    {
+      Stopwatch own(cost.strategy_seconds);
+      strategy_.before_phase(learner_, task, plan.index);
+    }
     train_phase(task, plan, cost, progress);
   }
+  // The last update shows in no loss any more.
+  if (!learner_.bank().values().isfinite().all().item<bool>())
+    throw Diverged(fmt::format("parameters are not finite after step {}; lower train.learning_rate", learner_.step_));
   Stopwatch own(cost.strategy_seconds);
   strategy_.after_task(learner_, task);
   return cost;
@@ -136,7 +143,6 @@ double Trainer::train_step(const StepParts& parts, const PhasePlan& plan, double
   double loss = 0;
   std::map<std::string, double> reported;
   for (const StepBatch& micro : split_step(parts, options_.accumulation)) {
-    if (micro.parts.empty()) continue;
     for (const auto& [name, batch] : micro.parts) cost.tokens += batch.packed.tokens();
     learner_.dropout_ = &dropout;
     const Terms terms = strategy_.loss(learner_, micro);
@@ -146,6 +152,7 @@ double Trainer::train_step(const StepParts& parts, const PhasePlan& plan, double
       const double value = term.value.item<double>() * term.share;
       reported[term.name] += value;
       loss += term.weight * value;
+      if (term.gradient.defined()) gradient.add_(term.gradient, term.weight * term.share);
       if (!term.value.requires_grad() || term.weight * term.share == 0) continue;
       const at::Tensor part = term.value * (term.weight * term.share);
       total = total.defined() ? total + part : part;

@@ -2,8 +2,8 @@
 /// Source: Chaudhry et al. 2019, "On tiny episodic memories in continual learning"; METHODS B6:
 ///   loss = CE(current) + weight · CE(replay).
 /// Deviations: replay starts with the second task, so that a single task is plain fine-tuning; a step's own samples
-/// enter the reservoir after the draw, so that they are never replayed at once. The published LLMCL code never fills its
-/// buffer, or puts replayed rows back into it; this does neither.
+/// enter the reservoir after the draw, so that they are never replayed at once. The published LLMCL code never fills
+/// its buffer, or puts replayed rows back into it; this does neither.
 #include "core/plugin.h"
 
 namespace {

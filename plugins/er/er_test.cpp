@@ -28,7 +28,8 @@ TEST_CASE("er's loss is the current mean plus weight times the replayed mean", "
   run.train_stage(1);
   const TaskView second = run.view(2);
   run.strategy().before_task(run.learner(), second);
-  const StepParts parts = run.strategy().compose(run.learner(), Dataset(second.train.begin(), second.train.begin() + 4));
+  const StepParts parts =
+      run.strategy().compose(run.learner(), Dataset(second.train.begin(), second.train.begin() + 4));
   REQUIRE(parts.at("replay").size() == 4);
   for (const auto& sample : parts.at("replay")) CHECK(sample->task == 1);
   const Terms terms = run.strategy().loss(run.learner(), split_step(parts, 1).front());
@@ -56,7 +57,8 @@ TEST_CASE("every sample stays in the reservoir with probability capacity / n", "
     for (const auto& sample : buffer.samples()) ++held[sample.get()];
   }
   // Five standard deviations of a binomial with p = 1/4.
-  for (const auto& sample : samples) CHECK(std::abs(held[sample.get()] - kRounds / 4.0) < 5 * std::sqrt(kRounds * 0.25 * 0.75));
+  for (const auto& sample : samples)
+    CHECK(std::abs(held[sample.get()] - kRounds / 4.0) < 5 * std::sqrt(kRounds * 0.25 * 0.75));
 }
 
 TEST_CASE("a draw holds distinct samples and no more than there are", "[er]") {

@@ -13,9 +13,11 @@ class Ewc final : public mneme::Strategy {
  public:
   static mneme::ParamSpecs parameters() {
     using enum mneme::ParamType;
-    return {{"lambda", kReal, "1000", ">= 0", "strength of the penalty; adapters have small gradients and want large values"},
-            {"decay", kReal, "1.0", "[0, 1]", "factor on the old Fisher diagonal at each task's end"},
-            {"fisher_samples", kInt, "100", ">= 0", "training samples that the Fisher diagonal is estimated from; 0: all"}};
+    return {
+        {"lambda", kReal, "1000", ">= 0",
+         "strength of the penalty; adapters have small gradients and want large values"},
+        {"decay", kReal, "1.0", "[0, 1]", "factor on the old Fisher diagonal at each task's end"},
+        {"fisher_samples", kInt, "100", ">= 0", "training samples that the Fisher diagonal is estimated from; 0: all"}};
   }
   explicit Ewc(const mneme::Params& p)
       : lambda_(p.real("lambda")), decay_(p.real("decay")), fisher_samples_(p.integer("fisher_samples")) {}

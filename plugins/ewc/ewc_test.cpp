@@ -42,7 +42,8 @@ TEST_CASE("ewc's penalty is lambda/2 sum F (w - w*)^2 with a per-sample Fisher",
 
   run.learner().bank().values().add_(0.01);
   const Terms moved = run.strategy().loss(run.learner(), step);
-  const double expected = 0.5 * (fisher * (run.learner().bank().values() - anchor).square()).to(at::kDouble).sum().item<double>();
+  const double expected =
+      0.5 * (fisher * (run.learner().bank().values() - anchor).square()).to(at::kDouble).sum().item<double>();
   CHECK(moved[1].weight == 3.0);
   CHECK(moved[1].value.item<double>() == Approx(expected).epsilon(1e-5));
 

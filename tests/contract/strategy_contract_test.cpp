@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 
 #include "tests/support/catch.h"
@@ -27,7 +28,10 @@ std::filesystem::path scratch_file(const std::string& name) {
 }
 }  // namespace
 
+// INFO lines say what to look for when a plugin fails: `mneme plugins check` prints them.
+
 TEST_CASE("training is deterministic and two instances never interact", "[contract]") {
+  INFO("random numbers come from Learner::random() alone, and nothing is static or global");
   for (const auto& name : plugins_under_test()) {
     INFO(name);
     const auto alone = trained(name, {}, with_dropout());
@@ -43,6 +47,7 @@ TEST_CASE("training is deterministic and two instances never interact", "[contra
 }
 
 TEST_CASE("a run saved and loaded goes on bit for bit", "[contract]") {
+  INFO("every member that outlives a task is named in visit_state()");
   for (const auto& name : plugins_under_test()) {
     INFO(name);
     ToyOptions options = with_dropout();
@@ -65,6 +70,7 @@ TEST_CASE("a run saved and loaded goes on bit for bit", "[contract]") {
 }
 
 TEST_CASE("a single task is plain fine-tuning", "[contract]") {
+  INFO("with one task there is nothing to remember: the losses are those of seq");
   ToyOptions options = with_dropout();
   options.tasks = 1;
   const auto plain = trained("seq", {}, options);
@@ -77,6 +83,7 @@ TEST_CASE("a single task is plain fine-tuning", "[contract]") {
 }
 
 TEST_CASE("accumulation never changes the gradient of a step", "[contract]") {
+  INFO("terms carry their share of the step: make them by Learner::cross_entropy, token_mean and regulariser");
   for (const auto& name : plugins_under_test()) {
     INFO(name);
     std::vector<std::vector<double>> losses;
@@ -96,6 +103,34 @@ TEST_CASE("accumulation never changes the gradient of a step", "[contract]") {
   }
 }
 
+TEST_CASE("the frozen model is never edited", "[contract]") {
+  INFO("the weights of the backbone are frozen: what a method changes lives in the adapter bank");
+  for (const auto& name : plugins_under_test()) {
+    INFO(name);
+    ToyRun run(make_strategy(name), with_dropout());
+    std::vector<at::Tensor> before;
+    for (const auto& [key, weight] : run.learner().model().weights()) before.push_back(weight.detach().clone());
+    run.train_all();
+    run.answers(needs_task_id(name));
+    std::size_t i = 0;
+    for (const auto& [key, weight] : run.learner().model().weights()) {
+      INFO(key);
+      CHECK(at::equal(weight, before[i++]));
+    }
+  }
+}
+
+TEST_CASE("two tasks are learnt and answered within ten seconds", "[contract]") {
+  INFO("processor time, on a model of two layers and 24 samples");
+  for (const auto& name : plugins_under_test()) {
+    INFO(name);
+    const std::clock_t start = std::clock();
+    const auto run = trained(name, {}, with_dropout());
+    run->answers(needs_task_id(name));
+    CHECK(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 10);
+  }
+}
+
 TEST_CASE("a task with one sample and a repeated task are learnt like any other", "[contract]") {
   for (const auto& name : plugins_under_test()) {
     INFO(name);
@@ -106,5 +141,28 @@ TEST_CASE("a task with one sample and a repeated task are learnt like any other"
     for (const double loss : run->sink.losses()) CHECK(std::isfinite(loss));
     CHECK(run->answers(needs_task_id(name)).size() == 3);
     CHECK((is_joint(name) || run->stages() == 3));
+  }
+}
+
+TEST_CASE("an encoder and a decoder are trained, answer and are resumed bit for bit", "[contract]") {
+  for (const auto& name : plugins_under_test()) {
+    INFO(name);
+    ToyOptions options = encoder_decoder();
+    options.adapter.lora.dropout = 0.1;
+    const auto whole = trained(name, {}, options);
+    for (const double loss : whole->sink.losses()) CHECK(std::isfinite(loss));
+    ToyRun before(make_strategy(name), options);
+    const auto bare = before.all_values();
+    if (before.stages() < 2) continue;
+    before.train_stage(1);
+    CHECK_FALSE(at::equal(before.all_values(), bare));
+    const auto file = scratch_file(name);
+    before.save(file);
+    ToyRun after(make_strategy(name), options);
+    after.load(file);
+    std::filesystem::remove(file);
+    after.train_stage(2);
+    CHECK(after.state_hash() == whole->state_hash());
+    CHECK(after.answers(needs_task_id(name)) == whole->answers(needs_task_id(name)));
   }
 }

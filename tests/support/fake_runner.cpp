@@ -47,8 +47,11 @@ int validate(const fs::path& file) {
     facts.push_back({{"id", run.at("id")},
                      {"memory_bytes", fake.value("memory_bytes", 1 << 20)},
                      {"disk_bytes", 1 << 10},
-                     {"work", fake.value("steps", 5)},
-                     {"work_kind", "fake"}});
+                     {"strategy", fake.value("behave", "ok")},
+                     {"family", "fake"},
+                     {"train_work", fake.value("steps", 5)},
+                     {"eval_work", 2},
+                     {"first_work", 1}});
   }
   fmt::print("{}\n", facts.dump());
   return errors == 0 ? 0 : 1;
@@ -76,6 +79,20 @@ void misbehave(const std::string& how, mneme::record::RecordWriter& record) {
   if (how == "hang" || how == "deaf") {
     while (how == "deaf" || stop_requests == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+}
+
+void write_progress(const fs::path& directory, int step, int steps, int step_ms) {
+  mneme::write_file_atomically(directory / "progress.json", Json{{"phase", "train"},
+                                                                 {"task", 1},
+                                                                 {"tasks", 1},
+                                                                 {"step", step},
+                                                                 {"steps", steps},
+                                                                 {"done", step},
+                                                                 {"total", steps},
+                                                                 {"eta_seconds", 0.001 * step_ms * (steps - step)},
+                                                                 {"note", "fake"},
+                                                                 {"updated", ""}}
+                                                                .dump());
 }
 
 int run(const fs::path& directory) {
@@ -117,16 +134,7 @@ int run(const fs::path& directory) {
       fmt::print("stopped at step {}\n", step);
       return 4;
     }
-    mneme::write_file_atomically(directory / "progress.json",
-                                 Json{{"phase", "train"},
-                                      {"task", 1},
-                                      {"tasks", 1},
-                                      {"done", step},
-                                      {"total", steps},
-                                      {"eta_seconds", 0.001 * fake.value("step_ms", 2) * (steps - step)},
-                                      {"note", "fake"},
-                                      {"updated", ""}}
-                                     .dump());
+    write_progress(directory, step, steps, fake.value("step_ms", 2));
     std::this_thread::sleep_for(std::chrono::milliseconds(fake.value("step_ms", 2)));
     append(directory / "steps.txt", std::to_string(step));
     mneme::write_file_atomically(checkpoint, std::to_string(step + 1));
@@ -134,6 +142,7 @@ int run(const fs::path& directory) {
   for (int after = 0; after <= 2; ++after) {
     for (int task = 1; task <= 2; ++task) record->score({after, task, "accuracy", true, 0.25 * (after + task - 1)});
   }
+  record->cost({.task = 1, .train_seconds = 2.0 * steps, .eval_seconds = 6, .state_bytes = 0});
   record->end(mneme::RunStatus::kDone, "");
   return 0;
 }

@@ -1,6 +1,7 @@
 #include "core/model/blocks/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/TensorIndexing.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -29,8 +30,15 @@ at::Tensor attend_one(const at::Tensor& q, const at::Tensor& k, const at::Tensor
   };
   at::Tensor scores = at::matmul(q.transpose(0, 1), by_head(k, repeat).transpose(1, 2)) * spec.scale;
   const at::Tensor keys = at::arange(k.size(0), positions.options());
-  const at::Tensor hidden = keys.unsqueeze(0) > positions.unsqueeze(1);
-  scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  const at::Tensor distances = keys.unsqueeze(0) - positions.unsqueeze(1);  // [nq, nk]
+  if (spec.bias.defined())
+    scores =
+        scores + spec.bias.index({at::indexing::Slice(), distances + (spec.bias_reach() - 1)}).to(scores.options());
+  if (spec.causal) {
+    at::Tensor hidden = distances > 0;
+    if (spec.window > 0) hidden = hidden | (distances <= -spec.window);
+    scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  }
   const at::Tensor weights =
       at::softmax(scores, -1, scores.scalar_type() == at::kBFloat16 ? at::kFloat : scores.scalar_type());
   return at::matmul(weights.to(v.scalar_type()), by_head(v, repeat))
@@ -81,6 +89,10 @@ kernels::Attention arguments(const at::Tensor& qkv, const at::Tensor& kv, const 
           .kv_heads = spec.key_value_heads,
           .head_dim = hd,
           .scale = static_cast<float>(spec.scale),
+          .causal = spec.causal,
+          .window = spec.window,
+          .bias = spec.bias.defined() ? spec.bias.const_data_ptr<float>() + (spec.bias_reach() - 1) : nullptr,
+          .bias_stride = spec.bias.defined() ? spec.bias.size(1) : 0,
           .cosines = spec.rope ? spec.rope->cosines.const_data_ptr<float>() : nullptr,
           .sines = spec.rope ? spec.rope->sines.const_data_ptr<float>() : nullptr,
           .query_offsets = span.query_offsets.data(),
@@ -179,7 +191,8 @@ at::Tensor fused(const at::Tensor& qkv, const at::Tensor& kv, const std::shared_
 
 at::Tensor attention(const at::Tensor& qkv, const at::Tensor& kv, const std::shared_ptr<const AttentionSpec>& spec,
                      const BlockContext& context) {
-  if (!takes_fused(context, qkv)) return reference(qkv, kv, *spec);
+  // The kernels have no gradient of the bias, which only full fine-tuning wants.
+  if (!takes_fused(context, qkv) || (spec->bias.defined() && records(spec->bias))) return reference(qkv, kv, *spec);
   return fused(qkv.contiguous(), kv.defined() ? kv.contiguous() : kv, spec);
 }
 

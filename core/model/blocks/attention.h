@@ -14,7 +14,7 @@ namespace mneme::model::blocks {
 /// Which queries see which keys. Sequences lie end to end on a query axis and on a key axis.
 struct AttentionSpan {
   std::vector<std::int64_t> query_offsets{};  ///< [B+1]
-  std::vector<std::int64_t> key_offsets{};    ///< [B+1]; nq <= nk in every sequence
+  std::vector<std::int64_t> key_offsets{};    ///< [B+1]; nq <= nk in every sequence of causal attention
   /// Position of each query among its sequence's keys, ascending; empty: the queries are the last nq positions.
   std::vector<std::int64_t> query_positions{};
 
@@ -26,12 +26,18 @@ struct AttentionSpan {
 struct AttentionSpec {
   std::int64_t heads = 0, key_value_heads = 0, head_dim = 0;
   double scale = 1;
+  bool causal = true;       ///< a query sees the keys up to its own position; else all keys of its sequence
+  std::int64_t window = 0;  ///< causal only: keys that a query sees at most, the nearest ones; 0: no limit
   std::shared_ptr<const RopeTable::Values> rope{};  ///< nullptr: no rotation
+  /// [heads, 2·P - 1], added to the scores: column P - 1 + j - i for key j and query i; undefined: none.
+  at::Tensor bias{};
   AttentionSpan span;
+
+  std::int64_t bias_reach() const { return (bias.size(1) + 1) / 2; }  ///< P: positions that the bias covers
 };
 
-/// Causal attention with rotary positions (key j of a sequence stands at position j), grouped queries and sequences of
-/// any length.
+/// Attention with rotary positions or a position bias (key j of a sequence stands at position j), grouped queries and
+/// sequences of any length. Differentiable in the bias too.
 /// \param qkv [N, (heads + 2·key_value_heads)·head_dim] where queries and keys share their rows (`kv` undefined), else
 ///        the queries alone [R, heads·head_dim]
 /// \param kv [N, 2·key_value_heads·head_dim] or undefined

@@ -146,14 +146,17 @@ at::Tensor fused_linear(const GroupWeight& weight, const at::Tensor& x_given, co
     for (auto& edge : torch::autograd::collect_next_edges(delta.slice, delta.gate)) edges.push_back(std::move(edge));
   }
   const auto packed = weight.packed ? weight.packed : std::make_shared<const PackedWeight>(weight.weight.detach());
+  const bool trains_weight = records(weight.weight, weight.bias);
+  const bool recorded = records(x) || trains_terms || trains_weight;
+  if (!recorded)
+    for (LowRankTerm& term : terms) term.skip_closed_rows();
   at::Tensor y = new_matrix(x.size(0), weight.out());
   run_forward(x, *packed, terms, y);
   if (weight.bias.defined()) {
     const c10::NoGradGuard no_grad;
     y.add_(weight.bias);
   }
-  const bool trains_weight = records(weight.weight, weight.bias);
-  if (!records(x) && !trains_terms && !trains_weight) return y;
+  if (!recorded) return y;
   auto node = make_node<FusedLinearNode>(std::move(edges));
   if (trains_terms || trains_weight) node->x = x.detach();
   node->weight = weight.weight.detach();

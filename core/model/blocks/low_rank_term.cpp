@@ -128,6 +128,16 @@ void LowRankTerm::prepare_forward(const at::Tensor& x) {
 }
 
 void LowRankTerm::forward_rows(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const {
+  if (!skips_closed_) return forward_run(row, rows, y, columns);
+  const auto open = [this](std::int64_t r) { return row_gate_[static_cast<std::size_t>(r)] != 0; };
+  for (std::int64_t first = row, last; first < row + rows; first = last) {
+    for (last = first; last < row + rows && open(last);) ++last;
+    if (last > first) forward_run(first, last - first, y + (first - row) * columns, columns);
+    while (last < row + rows && !open(last)) ++last;
+  }
+}
+
+void LowRankTerm::forward_run(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const {
   const std::int64_t in = layout_->in;
   kernels::table().gemm({.m = rows,
                          .n = width(),

@@ -30,6 +30,8 @@ class LowRankTerm {
   /// Throws Error if the parameters were written to since the term was made.
   void check_unchanged() const;
 
+  /// For a forward pass that no backward pass follows: rows whose gate is 0 are left out.
+  void skip_closed_rows() { skips_closed_ = gated(); }
   /// Before the products of a pass: packs the factors; draws dropout(x).
   void prepare_forward(const at::Tensor& x);
   /// u = dropout(x) Aᵀ and y += gate·u·(scale·Bᵀ) for some rows of x and y. \param columns row stride of y
@@ -64,6 +66,7 @@ class LowRankTerm {
 
   std::int64_t rank() const { return layout_->rank; }
   std::int64_t width() const { return rank() * static_cast<std::int64_t>(parts_.size()); }
+  void forward_run(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const;
   std::int64_t stride() const;  ///< of rows of u and du: room for whole vectors behind the last part
   const float* a() const { return floats(slice_) + down_; }
   const float* b(const Part& part) const { return floats(slice_) + part.up; }
@@ -81,6 +84,7 @@ class LowRankTerm {
   at::Tensor gate_;
   std::vector<std::int64_t> offsets_;  ///< sequences of the rows, where there is a gate
   std::vector<float> row_gate_;        ///< per row; empty without a gate
+  bool skips_closed_ = false;
   at::Tensor input_;                   ///< dropout(x), during a pass
   at::Tensor packed_down_;             ///< Aᵀ, during the forward pass
   at::Tensor gradient_;                ///< of the slice, during the backward pass

@@ -72,12 +72,27 @@ struct AttentionTask {
   std::int64_t position(const Attention& g, std::int64_t query) const {
     return g.query_positions != nullptr ? g.query_positions[first_query + query] : keys - queries + query;
   }
+
+  /// Keys from the first one on that a query sees, those before its window included.
+  std::int64_t seen(const Attention& g, std::int64_t query) const { return g.causal ? position(g, query) + 1 : keys; }
 };
 
 std::int64_t attention_scratch(const Attention& g, std::int64_t keys, bool backward) {
   const std::int64_t width = round_up(g.head_dim, kLanes), stride = AttentionTask::stride_for(keys);
   if (!backward) return width * stride + keys * width + kQueryBlock * (stride + 2 * width) + 64;
   return 2 * width * stride + 4 * keys * width + kQueryBlock * (2 * stride + 3 * width + 2) + 64;
+}
+
+/// Adds the position bias to the scores of one query and hides the keys before its window.
+template <class Args>
+inline void place_scores(const Args& g, std::int64_t head, std::int64_t position, std::int64_t seen, float* scores) {
+  constexpr float kHidden = -1e30f;  // its exponential is 0, and differences stay finite
+  if (g.bias != nullptr) {
+    const float* bias = g.bias + head * g.bias_stride - position;
+    for_vectors(seen, [&](std::int64_t j, std::int64_t n) { store(scores + j, load(scores + j) + load(bias + j, n)); });
+  }
+  if (g.window > 0)
+    for (std::int64_t j = 0; j < position + 1 - g.window; ++j) scores[j] = kHidden;
 }
 
 /// Row i of scores -> weights: e^(score - normaliser) for keys that the query sees, else 0.
@@ -131,10 +146,12 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
       for (std::int64_t i = 0; i < rows; ++i)
         load_head(static_cast<const T*>(g.q) + (t.first_query + i0 + i) * g.q_stride + head * g.head_dim, g,
                   t.position(g, i0 + i), g.scale, q + i * t.width);
-      const std::int64_t limit = t.position(g, i0 + rows - 1) + 1, padded = round_up(limit, kLanes);
+      const std::int64_t limit = t.seen(g, i0 + rows - 1), padded = round_up(limit, kLanes);
       block(rows, padded / kLanes, t.width, {q, t.width, 1}, keys, t.stride, scores, t.stride, false);
       for (std::int64_t i = 0; i < rows; ++i) {
-        const RowSum row = to_exponentials(scores + i * t.stride, t.position(g, i0 + i) + 1, padded);
+        const std::int64_t seen = t.seen(g, i0 + i);
+        place_scores(g, head, t.position(g, i0 + i), seen, scores + i * t.stride);
+        const RowSum row = to_exponentials(scores + i * t.stride, seen, padded);
         g.normalisers[(t.first_query + i0 + i) * g.heads + head] = row.normaliser();
         inverse[i] = 1.f / row.total;
       }
@@ -207,14 +224,15 @@ void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpa
     });
     w.dots[at + i] = sum(dot);
   }
-  const std::int64_t limit = t.position(g, i0 + rows - 1) + 1, vectors = round_up(limit, kLanes) / kLanes;
+  const std::int64_t limit = t.seen(g, i0 + rows - 1), vectors = round_up(limit, kLanes) / kLanes;
   float* weights = w.weights + at * t.stride;
   float* grads = w.grads + at * t.stride;
   block(rows, vectors, t.width, {q, t.width, 1}, w.keys_t, t.stride, weights, t.stride, false);
   block(rows, vectors, t.width, {grad_out, t.width, 1}, w.values_t, t.stride, grads, t.stride, false);
   for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t seen = t.position(g, i0 + i) + 1;
+    const std::int64_t seen = t.seen(g, i0 + i);
     float* p = weights + i * t.stride;
+    place_scores(g, head, t.position(g, i0 + i), seen, p);
     float* d = grads + i * t.stride;
     to_weights(p, seen, padded, g.normalisers[(t.first_query + i0 + i) * g.heads + head]);
     const float dot = w.dots[at + i];
@@ -238,14 +256,14 @@ void attention_backward_task(const Attention& g, std::int64_t sequence, std::int
   for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
     for (std::int64_t b0 = 0; b0 < t.queries; b0 += kQueryBlock) {
       const std::int64_t end = least(t.queries, b0 + kQueryBlock);
-      const std::int64_t padded = round_up(t.position(g, end - 1) + 1, kLanes);
+      const std::int64_t padded = round_up(t.seen(g, end - 1), kLanes);
       for (std::int64_t i0 = b0; i0 < end; i0 += kQueryStep)
         backward_step<T>(g, t, w, head, b0, i0, least(kQueryStep, end - i0), padded);
       // Keys get their share of the block, step by step from the first query that sees them.
       std::int64_t first = b0;
-      const std::int64_t limit = t.position(g, end - 1) + 1;
+      const std::int64_t limit = t.seen(g, end - 1);
       for (std::int64_t j0 = 0; j0 < limit; j0 += kQueryStep) {
-        while (first < end && t.position(g, first) < j0) ++first;
+        while (first < end && t.seen(g, first) <= j0) ++first;
         const std::int64_t count = least(kQueryStep, limit - j0), at = first - b0;
         block(count, vectors, end - first, {w.grads + at * t.stride + j0, 1, t.stride}, w.q + at * t.width, t.width,
               w.grad_keys + j0 * t.width, t.width, true);

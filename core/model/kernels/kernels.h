@@ -77,6 +77,10 @@ struct Attention {
   Storage type = Storage::kFloat;
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 1;
+  bool causal = true;                                ///< else every query sees all keys of its sequence
+  std::int64_t window = 0;                           ///< causal: keys that a query sees at most; 0: no limit
+  const float* bias = nullptr;                       ///< at distance 0 (key - query) of head 0, or nullptr; fp32
+  std::int64_t bias_stride = 0;                      ///< of heads
   const float *cosines = nullptr, *sines = nullptr;  ///< [positions, head_dim/2], or nullptr
   const std::int64_t *query_offsets = nullptr, *key_offsets = nullptr, *query_positions = nullptr;
   const void *q = nullptr, *k = nullptr, *v = nullptr;
@@ -91,11 +95,14 @@ struct Attention {
 
 /// One new token per row against a cache in fp32 of rotated keys [slot][kv head][head_dim][capacity] and values
 /// [slot][kv head][capacity][value_stride]; capacity and value_stride are multiples of 16, unused values are finite.
-/// A task is (row, kv head).
+/// Where k is nullptr nothing is added: a row sees what is there up to its position. A task is (row, kv head).
 struct CacheAttention {
   Storage type = Storage::kFloat;
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0, capacity = 0, value_stride = 0;
   float scale = 1;
+  std::int64_t window = 0;  ///< as in Attention
+  const float* bias = nullptr;
+  std::int64_t bias_stride = 0;
   const float *cosines = nullptr, *sines = nullptr;
   const std::int64_t *slots = nullptr, *positions = nullptr;
   const void *q = nullptr, *k = nullptr, *v = nullptr;

@@ -146,3 +146,16 @@ TEST_CASE("D20: a range with step zero is an error at once", "[config][D20]") {
   for (const std::string text : {"a=range(1,4,0)", "a=range(1,4,0.0)", "a=int(range(1,4,0.5))"})
     CHECK_THAT(error_of([&] { parse_override(text); }), Catch::Contains("zero"));
 }
+
+TEST_CASE("D21: +hydra.sweeper.params.key on the command line sweeps the key", "[config][D21]") {
+  const ConfigTree tree({{"config.yaml", "seed: 0\n"}});
+  CHECK(run_texts(tree.plan({"+hydra.sweeper.params.seed='1,2'"}, true)) == Texts{"seed=1", "seed=2"});
+  CHECK_THAT(error_of([&] { tree.plan({"+hydra.sweeper.params.seed='1,2'"}); }), Catch::Contains("-m"));
+}
+
+TEST_CASE("D22: tags whose values no configuration holds are errors", "[config][D22]") {
+  for (const std::string text :
+       {"!!omap [a: 1]", "!!pairs [a: 1]", "!!binary aGk=", "!!timestamp 2020-01-01", "!!set {a}"})
+    CHECK_THAT(error_of([&] { parse_yaml("key: " + text + "\n", "c.yaml"); }),
+               Catch::Contains("c.yaml:1:6") && Catch::Contains("is not supported"));
+}

@@ -93,7 +93,7 @@ TEST_CASE("where knows swept keys, group choices and composed values", "[config]
 
 TEST_CASE("order names keys from the slowest to the fastest", "[config][plan]") {
   CHECK(run_texts(sweep_tree("  grid: {seed: \"1,2\", lr: \"3,4\"}\n  order: [lr, seed]\n").plan()) ==
-        Texts{"lr=3 seed=1", "lr=3 seed=2", "lr=4 seed=1", "lr=4 seed=2"});
+        Texts{"seed=1 lr=3", "seed=2 lr=3", "seed=1 lr=4", "seed=2 lr=4"});
 }
 
 TEST_CASE("an override on the command line replaces that key's sweep", "[config][plan]") {
@@ -101,7 +101,7 @@ TEST_CASE("an override on the command line replaces that key's sweep", "[config]
   CHECK(run_texts(tree.plan({"seed=9"})) == Texts{"seed=9 lr=3", "seed=9 lr=4"});
   CHECK(run_texts(tree.plan({"seed=7,8"})) == Texts{"seed=7 lr=3", "seed=7 lr=4", "seed=8 lr=3", "seed=8 lr=4"});
   CHECK(run_texts(tree.plan({"buffer=5,6", "lr=1"})) ==
-        Texts{"lr=1 seed=1 buffer=5", "lr=1 seed=1 buffer=6", "lr=1 seed=2 buffer=5", "lr=1 seed=2 buffer=6"});
+        Texts{"seed=1 lr=1 buffer=5", "seed=1 lr=1 buffer=6", "seed=2 lr=1 buffer=5", "seed=2 lr=1 buffer=6"});
 }
 
 TEST_CASE("sweeps on the command line need -m and follow Hydra's order", "[config][plan]") {
@@ -134,8 +134,8 @@ TEST_CASE("configs that bring their own sweep are expanded inside, then joined",
                          {"exp/a.yaml", "# @package _global_\nsweep: {grid: {seed: \"1,2\"}}\n"},
                          {"exp/b.yaml", "# @package _global_\nsweep: {grid: {lr: \"3,4\"}}\n"}});
   CHECK(run_texts(tree.plan({"+exp=a,b"}, true)) ==
-        Texts{"+exp=a seed=1", "+exp=a seed=2", "+exp=b lr=3", "+exp=b lr=4"});
-  CHECK(run_texts(tree.plan({"+exp=a"})) == Texts{"+exp=a seed=1", "+exp=a seed=2"});
+        Texts{"seed=1 +exp=a", "seed=2 +exp=a", "lr=3 +exp=b", "lr=4 +exp=b"});
+  CHECK(run_texts(tree.plan({"+exp=a"})) == Texts{"seed=1 +exp=a", "seed=2 +exp=a"});
 }
 
 TEST_CASE("orders of tasks can be swept", "[config][plan]") {

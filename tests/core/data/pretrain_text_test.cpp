@@ -8,6 +8,7 @@
 
 #include "core/base/hash.h"
 #include "core/data/mini8.h"
+#include "core/data/mini8_domains.h"
 #include "tests/support/catch.h"
 
 namespace mneme::data {
@@ -26,7 +27,7 @@ TEST_CASE("the pretraining text of a seed is pinned", "[pretrain_text]") {
     for (const PretrainDocument& each : documents(seed, 2000)) hash.update(each.prompt + '\x01' + each.answer + '\x02');
     return hash.hex();
   };
-  CHECK(digest(1) == "9a743a218c70217b429a7f6763971d214606329993a285f5a9cf4885d61de00a");
+  CHECK(digest(1) == "ed2de9607facc8306a2342cccd87b57ae0c12a3718274c886cbb62e7965493ef");
   CHECK(digest(2) != digest(1));
 }
 
@@ -76,7 +77,7 @@ TEST_CASE("a letter that the pretraining text answers stands in its prompt", "[p
 TEST_CASE("one fact of the pretraining text has one value", "[pretrain_text]") {
   const std::regex form("(\\w+ of \\w+) is");
   std::map<std::string, std::set<std::string>> values;
-  for (const PretrainDocument& each : documents(1, 4000)) {
+  for (const PretrainDocument& each : documents(1, 6000)) {
     std::smatch m;
     if (std::regex_match(each.prompt, m, form)) values[m[1]].insert(each.answer);
   }
@@ -87,7 +88,27 @@ TEST_CASE("one fact of the pretraining text has one value", "[pretrain_text]") {
   }
 }
 
-TEST_CASE("the pretraining text holds nothing of mini8", "[pretrain_text]") {
+TEST_CASE("the pretraining text tells what a word means, not what to answer for it", "[pretrain_text]") {
+  std::map<std::string, std::string> meanings;
+  for (const Mini8Word& each : mini8_lexicon()) {
+    CHECK(each.meaning.size() > 2);  // no label, no number
+    CHECK(meanings.emplace(each.word, each.meaning).second);
+  }
+  CHECK(meanings.at("zinc") == "metal");
+  CHECK(meanings.at("raised rates") == "tightening");
+  int seen = 0;
+  for (const PretrainDocument& each : documents(1, 4000)) {
+    const std::size_t end = each.prompt.rfind(" is");
+    if (end == std::string::npos || end + 3 != each.prompt.size()) continue;
+    const auto found = meanings.find(each.prompt.substr(0, end));
+    if (found == meanings.end()) continue;
+    CHECK(each.answer == " " + found->second);
+    ++seen;
+  }
+  CHECK(seen > 50);
+}
+
+TEST_CASE("the pretraining text holds no prompt and no cue of mini8", "[pretrain_text]") {
   std::set<std::string> bodies, cues;
   for (const std::string& task : mini8_names()) {
     cues.insert(mini8_spec(task).cue);

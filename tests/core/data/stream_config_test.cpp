@@ -73,3 +73,18 @@ TEST_CASE("wrong stream configs are refused with place and nearest key", "[strea
   CHECK_THROWS_WITH(parse("kind: files\nname: x\nroot: /d\n"), Catch::Contains("stream.tasks: holds no tasks"));
   CHECK_THROWS_WITH(parse("- kind: files\n"), Catch::Contains("stream: expected a map, found list"));
 }
+
+TEST_CASE("mini8 refuses sizes that make no stream", "[stream_config]") {
+  const auto error = [](const std::string& line) -> std::string {
+    try {
+      mini8_options(config::parse_yaml("kind: mini8\n" + line, "mini8.yaml"));
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(error("train_rows: 1\ntest_rows: 1\neval_rows: 0\n").empty());
+  CHECK_THAT(error("train_rows: 0\n"), Catch::Contains("stream.train_rows: is 0; expected at least 1"));
+  CHECK_THAT(error("test_rows: -1\n"), Catch::Contains("stream.test_rows: is -1; expected at least 1"));
+  CHECK_THAT(error("seed: -1\n"), Catch::Contains("stream.seed: is -1; expected at least 0"));
+}

@@ -36,7 +36,7 @@ class Place {
   Json runs(const std::string& directory) const { return Json::parse(read_file(path() / directory / "runs.json")); }
 
   static constexpr const char* kExperiment =
-      "seed: 1\nname: ${seed}x\nfake: {steps: 2}\nlauncher: {name: local, jobs: 2}\nsweep:\n  grid: {seed: "
+      "seed: 1\nname: ${seed}x\nfake: {steps: 2, behave: ok}\nlauncher: {name: local, jobs: 2}\nsweep:\n  grid: {seed: "
       "\"1,2,3\"}\n";
 
  private:
@@ -63,7 +63,7 @@ TEST_CASE("run does a sweep and leaves what the contract says", "[cli]") {
   const std::string id = runs[1]["id"];
   CHECK(id.size() == 12);
   const auto hydra = [&](const std::string& name) { return read_file(place.path() / "out" / id / ".hydra" / name); };
-  CHECK(hydra("config.yaml") == "seed: 2\nname: ${seed}x\nfake:\n  steps: 2\nlauncher:\n  name: local\n  jobs: 2\n");
+  CHECK(hydra("config.yaml") == "seed: 2\nname: ${seed}x\nfake:\n  steps: 2\n  behave: ok\nlauncher:\n  name: local\n  jobs: 2\n");
   CHECK(hydra("overrides.yaml") == "- seed=2\n");
   CHECK(contains(hydra("hydra.yaml"), "  runtime:\n"));
   CHECK(contains(hydra("hydra.yaml"), fmt::format("output_dir: {}\n", (place.path() / "out" / id).string())));
@@ -247,14 +247,21 @@ TEST_CASE("plan predicts from what finished runs took", "[cli]") {
   const Place place;
   CHECK(contains(place.mneme({"plan", "exp.yaml"}).output, "time unknown until a run of this kind has finished here"));
   CHECK(place.mneme({"run", "exp.yaml", "--out", "out"}).exit.code == 0);
+  // By its record a step takes the fake 2 seconds, an answer 3; it answers 2 + 1.
   const Json plan = Json::parse(place.mneme({"plan", "exp.yaml", "fake.steps=20", "--format", "json"}).output);
-  std::vector<double> seconds;
-  for (const auto& run : place.runs("out")) seconds.push_back(run["seconds"].get<double>());
-  std::sort(seconds.begin(), seconds.end());
-  CHECK(plan["runs"][0]["seconds"].get<double>() == Approx(10 * seconds[1]).epsilon(1e-3));
-  CHECK(plan["disk_bytes"] == 3 << 10);
-  CHECK(contains(place.mneme({"plan", "exp.yaml"}).output,
-                 "with 2 run(s) at a time, up to 1 MiB of memory per run, 3 KiB of disk"));
+  CHECK(plan["runs"][0]["seconds"].get<double>() == Approx(20 * 2 + 3 * 3));
+  CHECK(plan["runs"][0]["rough"] == false);
+  const Json other = Json::parse(place.mneme({"plan", "exp.yaml", "fake.behave=diverge", "--format", "json"}).output);
+  CHECK(other["runs"][0]["rough"] == true);
+  // Memory and disk are what the runs took.
+  std::int64_t bytes = 0;
+  const fs::path run = place.path() / "out" / place.runs("out")[1]["id"].get<std::string>();
+  for (const auto& entry : fs::recursive_directory_iterator(run))
+    if (entry.is_regular_file()) bytes += static_cast<std::int64_t>(entry.file_size());
+  CHECK(plan["runs"][0]["disk_bytes"].get<double>() == Approx(static_cast<double>(bytes)).epsilon(0.01));
+  const auto peak = read_ending(run)->peak_bytes;
+  CHECK(plan["runs"][0]["memory_bytes"].get<double>() == Approx(static_cast<double>(peak)).epsilon(0.2));
+  CHECK(contains(place.mneme({"plan", "exp.yaml"}).output, "with 2 run(s) at a time, up to "));
 }
 
 TEST_CASE("a thousand runs are planned within two seconds", "[cli]") {

@@ -15,28 +15,11 @@
 #include "core/launch/local.h"
 #include "core/launch/sweep_directory.h"
 #include "core/launch/sweep_report.h"
+#include "tests/support/temporary_directory.h"
 
 namespace mneme::launch::test {
 namespace fs = std::filesystem;
-
-/// A directory of its own, removed on scope exit.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "mneme-launch-test-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+using mneme::test::TemporaryDirectory;
 
 /// A sweep whose runs do what the fake runner's sections say; ids 000000000001, ….
 inline SweepFiles fake_sweep(const std::vector<nlohmann::json>& sections, std::size_t first_id = 1) {

@@ -72,7 +72,7 @@ TEST_CASE("every way to fail costs one run and is named", "[local]") {
   launch_fake(sweep, sweep.runs(), quick_options(4));
   const auto& runs = sweep.runs();
   CHECK(runs[0].reason == "exit code 7: the fake was told to fail");
-  CHECK(runs[1].reason == "exit code 1");
+  CHECK(runs[1].reason == "exit code 1: the fake was told to throw");
   CHECK(runs[2].reason == "aborted (SIGABRT)");
   CHECK(runs[3].reason == "crashed (SIGSEGV: invalid memory access)");
   CHECK(contains(runs[4].reason, "killed by SIGKILL"));
@@ -94,6 +94,7 @@ TEST_CASE("an exit is judged by the contract", "[local]") {
   };
   CHECK(judge(0, 0, false).state == RunState::kDone);
   CHECK(judge(3, 0, false).state == RunState::kDiverged);
+  CHECK(judge(130, 0, false).state == RunState::kInterrupted);
   CHECK(judge(2, 0, false).reason == "exit code 2");
   CHECK(judge(0, SIGKILL, true).reason == "out of memory: killed by the kernel, peak 3.0 GiB");
   CHECK(judge(0, SIGKILL, false).reason == "killed by SIGKILL, not by mneme, peak 3.0 GiB");

@@ -33,7 +33,7 @@ TEST_CASE("the status of a sweep is one JSON object", "[report]") {
   CHECK(runs[1]["status"] == "failed");
   CHECK(runs[1]["exit_code"] == 7);
   CHECK(runs[2]["status"] == "interrupted");
-  CHECK(runs[2]["progress"].get<double>() == Approx(1.5 / 4));
+  CHECK(runs[2]["progress"].get<double>() == Approx(0.5));
   CHECK(runs[2]["eta_seconds"].is_null());
 }
 
@@ -56,7 +56,7 @@ TEST_CASE("the summary lists failures with their reason and last lines, and how 
   print_summary(out.get(), reconcile(sweep), 61);
   const std::string text = out.text();
   CHECK(contains(text, "1 of 2 run(s) done, 1 failed in 1:01\n"));
-  CHECK(contains(text, "failed 000000000002  seed=2\n  exit code 1\n"));
+  CHECK(contains(text, "failed 000000000002  seed=2\n  exit code 1: the fake was told to throw\n"));
   CHECK(contains(text, "    mneme-run: the fake was told to throw\n"));
   CHECK(contains(text, "go on with: mneme resume '" + home.string() + "'\n"));
   const TextFile table;
@@ -106,11 +106,11 @@ TEST_CASE("a terminal shows one line per active run, redrawn in place", "[view]"
     moment.total = 3;
     moment.done = 1;
     moment.waiting = 1;
-    moment.active = {{"0123456789ab", "strategy=ewc", 65, {"train", 2, 8, 10, 40, 30, ""}}};
+    moment.active = {{"0123456789ab", "strategy=ewc", 65, {"train", 2, 8, 3, 9, 10, 40, 30, "loss 0.5"}}};
     view.tick(moment);
   }
   const std::string text = out.text();
-  CHECK(contains(text, "  0123456789ab  task 2/8 train 10/40  1:05, ETA 30 s  strategy=ewc\n"));
+  CHECK(contains(text, "  0123456789ab  task 2/8 train     25 %  1:05, ETA 30 s  strategy=ewc  step 3/9, loss 0.5\n"));
   CHECK(contains(text, "1 of 3 done, 1 running, 1 waiting"));
   CHECK(contains(text, "\033[2A\r\033[J"));
 }

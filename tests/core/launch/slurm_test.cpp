@@ -10,6 +10,7 @@
 #include "core/launch/slurm_queue.h"
 #include "tests/core/launch/fixture.h"
 #include "tests/support/catch.h"
+#include "tests/support/slurm_cluster.h"
 
 using namespace mneme;
 using namespace mneme::launch;
@@ -18,48 +19,14 @@ using Json = nlohmann::json;
 
 namespace {
 
-/// The cluster of this test program.
-class Cluster {
- public:
-  Cluster() {
-    ::setenv("SLURM_ONE_NODE_CPUS", "16", 1);
-    const Captured started = control("start");
-    if (started.exit.code == 77) return;
-    if (!started.ok()) throw Error("the test cluster did not start: " + started.error);
-    const auto equals = started.output.find('=');
-    ::setenv("SLURM_CONF", started.output.substr(equals + 1, started.output.find('\n') - equals - 1).c_str(), 1);
-    ::setenv("MNEME_RUNNER", fake_runner().program.c_str(), 1);
-    running_ = true;
-  }
-  ~Cluster() {
-    if (running_) control("stop");
-  }
-  Cluster(const Cluster&) = delete;
-  Cluster& operator=(const Cluster&) = delete;
-  bool running() const { return running_; }
-
- private:
-  Captured control(const std::string& what) {
-    // Through files: the daemons that it starts would keep pipes open.
-    ChildOptions options;
-    options.arguments = {
-        "/bin/sh", "-c",
-        fmt::format("'{}/tests/support/slurm-one-node' {} '{}' >'{}/out' 2>'{}/err'", MNEME_SOURCE_DIR, what,
-                    (home_.path() / "s").string(), home_.path().string(), home_.path().string())};
-    Captured captured = run_and_capture(options);
-    captured.output = read_file(home_.path() / "out");
-    captured.error = read_file(home_.path() / "err");
-    return captured;
-  }
-
-  TemporaryDirectory home_;
-  bool running_ = false;
-};
-
 bool no_cluster() {
-  static const Cluster cluster;
-  if (!cluster.running()) WARN("skipped: no Slurm here (apt-get install slurmctld slurmd slurm-client munge)");
-  return !cluster.running();
+  static const mneme::test::SlurmCluster cluster;
+  if (cluster.running()) {
+    ::setenv("MNEME_RUNNER", fake_runner().program.c_str(), 1);
+    return false;
+  }
+  WARN(mneme::test::SlurmCluster::kSkipped);
+  return true;
 }
 
 /// A sweep on disk with its settings.

@@ -82,12 +82,14 @@ TEST_CASE("files that are cut off count as not written", "[state]") {
 TEST_CASE("progress is read with what is missing left at its default", "[state]") {
   const TemporaryDirectory dir;
   write_file_atomically(dir.path() / "progress.json",
-                        R"({"phase": "train", "task": 2, "tasks": 8, "done": 5, "total": 10, "eta_seconds": null})");
+                        R"({"phase": "train", "task": 2, "tasks": 8, "step": 3, "done": 5.5, "total": 11, "eta_seconds": null})");
   const auto progress = read_progress(dir.path());
   REQUIRE(progress);
   CHECK(progress->phase == "train");
   CHECK(progress->eta_seconds < 0);
-  CHECK(progress_fraction(*progress) == Approx(1.5 / 8));
+  CHECK(progress->step == 3);
+  CHECK(progress->steps == 0);
+  CHECK(progress_fraction(*progress) == Approx(0.5));
 }
 
 TEST_CASE("the end of a log is that of the latest attempt, as a terminal would show it", "[state]") {

@@ -6,11 +6,11 @@
 
 #include "core/base/error.h"
 #include "core/base/random.h"
+#include "core/model/blocks/activation.h"
 #include "core/model/blocks/add_norm.h"
 #include "core/model/blocks/attention.h"
 #include "core/model/blocks/group_linear.h"
 #include "core/model/blocks/label_loss.h"
-#include "core/model/blocks/swiglu.h"
 #include "tests/core/model/model_support.h"
 #include "tests/support/catch.h"
 
@@ -131,7 +131,7 @@ TEST_CASE("add and norm with one output unused", "[blocks]") {
 TEST_CASE("swiglu", "[blocks]") {
   for (const std::int64_t width : {1, 5, 16, 72})
     check_both({at::randn({6, 2 * width}) * 3},
-               [](const Tensors& x, const auto& context) { return Tensors{swiglu(x[0], context)}; });
+               [](const Tensors& x, const auto& context) { return Tensors{activation(x[0], {}, context)}; });
 }
 
 TEST_CASE("cross-entropy on label rows", "[blocks]") {
@@ -306,7 +306,7 @@ TEST_CASE("bf16 blocks agree with fp32 to bf16's precision", "[blocks]") {
   const at::Tensor x = at::randn({11, 48}), w = at::randn({48}), d = at::randn({11, 48});
   CHECK(relative_error(add_norm(bf16(x), bf16(d), bf16(w), 1e-6, context).normed,
                        add_norm(x, d, w, 1e-6, context).normed) < kBf16);
-  CHECK(relative_error(swiglu(bf16(x), context), swiglu(x, context)) < kBf16);
+  CHECK(relative_error(activation(bf16(x), {}, context), activation(x, {}, context)) < kBf16);
   const auto spec = make_spec(2, 1, 12, Spans{{4, 7}}.all());
   CHECK(relative_error(attention(bf16(x), {}, spec, context), attention(x, {}, spec, context)) < kBf16);
   const at::Tensor labels = at::arange(11, at::kLong);

@@ -1,7 +1,5 @@
 #include "core/model/config.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -9,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace mneme;
 using namespace mneme::model;
@@ -17,13 +16,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-/// A file that goes away with the test.
-struct TemporaryFile {
-  fs::path path = fs::temp_directory_path() / fmt::format("mneme_config_{}.json", ::getpid());
-  explicit TemporaryFile(const std::string& text) { std::ofstream(path) << text; }
-  ~TemporaryFile() { fs::remove(path); }
-};
-
 Json plain() {
   return {{"model_type", "llama"},       {"vocab_size", 100},         {"hidden_size", 64},
           {"intermediate_size", 96},     {"num_hidden_layers", 2},    {"num_attention_heads", 4},
@@ -31,7 +23,13 @@ Json plain() {
           {"tie_word_embeddings", true}, {"eos_token_id", {7, 8, 9}}, {"bos_token_id", 1}};
 }
 
-TransformerConfig read(const Json& json) { return read_config(TemporaryFile(json.dump()).path); }
+TransformerConfig read_text(const std::string& text) {
+  const test::TemporaryDirectory directory;
+  write_file_atomically(directory / "config.json", text);
+  return read_config(directory / "config.json");
+}
+
+TransformerConfig read(const Json& json) { return read_text(json.dump()); }
 
 std::string error_of(const Json& json) {
   try {
@@ -86,14 +84,92 @@ TEST_CASE("what the blocks cannot compute is refused by name", "[config]") {
     json[key] = std::move(value);
     return error_of(json);
   };
-  CHECK_THAT(with("model_type", "mamba"), Catch::Contains("field 'model_type' is 'mamba'; supported is 'llama'"));
-  CHECK_THAT(with("hidden_act", "gelu"), Catch::Contains("field 'hidden_act' is \"gelu\"; supported is \"silu\""));
-  CHECK_THAT(with("attention_bias", true), Catch::Contains("field 'attention_bias' is true"));
-  CHECK_THAT(with("sliding_window", 4096), Catch::Contains("field 'sliding_window' is 4096"));
+  CHECK_THAT(with("model_type", "mamba"),
+             Catch::Contains("field 'model_type' is 'mamba'; supported are 'llama', 'mistral'"));
+  CHECK_THAT(with("hidden_act", "tanh"), Catch::Contains("field 'hidden_act' is \"tanh\"; supported are silu"));
+  CHECK_THAT(with("sliding_window", 4096), Catch::Contains("field 'sliding_window' is 4096; this family has none"));
   CHECK_THAT(with("quantization_config", Json::object()), Catch::Contains("quantization_config"));
   CHECK_THAT(with("partial_rotary_factor", 0.5), Catch::Contains("partial_rotary_factor"));
   CHECK_THAT(with("rope_scaling", {{"type", "yarn"}}),
              Catch::Contains("field 'type' is \"yarn\"; supported are default, linear and llama3"));
+}
+
+TEST_CASE("fields that a family does not have are refused, and mixed attention", "[config]") {
+  const auto with = [](const char* family, Json more) {
+    Json json = plain();
+    json["model_type"] = family;
+    json.update(more);
+    return error_of(json);
+  };
+  CHECK_THAT(with("qwen2", {{"attention_bias", true}}), Catch::Contains("field 'attention_bias' is true; this family"));
+  CHECK_THAT(with("mistral", {{"mlp_bias", true}}), Catch::Contains("field 'mlp_bias' is true; this family"));
+  CHECK_THAT(with("mistral", {{"sliding_window", 0}}), Catch::Contains("field 'sliding_window' is 0"));
+  CHECK_THAT(with("qwen3", {{"use_sliding_window", true}, {"sliding_window", 8}, {"max_window_layers", 1}}),
+             Catch::Contains("field 'max_window_layers' is 1"));
+  CHECK_THAT(with("qwen2", {{"use_sliding_window", true},
+                            {"sliding_window", 8},
+                            {"layer_types", {"full_attention", "sliding_attention"}}}),
+             Catch::Contains("field 'layer_types'"));
+  CHECK_THAT(with("llama", {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta_fast", 3}}}}),
+             Catch::Contains("field 'beta_fast' is 3; rope scaling of type 'linear' has no such field"));
+}
+
+TEST_CASE("families differ by what their configs mean", "[config]") {
+  const auto of = [](const char* family, Json more) {
+    Json json = plain();
+    json["model_type"] = family;
+    json.update(more);
+    return read(json);
+  };
+  CHECK(of("llama", {{"attention_bias", true}}).out_bias);
+  CHECK(of("llama", {{"mlp_bias", true}}).mlp_bias);
+  CHECK(of("mistral", {{"sliding_window", 9}}).sliding_window == 9);
+  CHECK(of("mistral", {{"sliding_window", nullptr}}).sliding_window == 0);
+  CHECK(of("mistral", {}).sliding_window == 4096);
+  CHECK((of("qwen2", {}).qkv_bias && !of("qwen2", {}).out_bias));
+  CHECK(of("qwen2", {{"sliding_window", 9}}).sliding_window == 0);
+  CHECK(of("qwen2", {{"use_sliding_window", true}, {"sliding_window", 9}, {"max_window_layers", 0}}).sliding_window ==
+        9);
+  CHECK((of("qwen3", {}).qk_norm && of("qwen3", {}).head_dim == 128));
+}
+
+namespace {
+Json plain_t5() {
+  return {{"model_type", "t5"}, {"vocab_size", 100}, {"d_model", 64}, {"d_kv", 12},
+          {"d_ff", 96},         {"num_layers", 2},   {"num_heads", 4}};
+}
+}  // namespace
+
+TEST_CASE("a T5 config is read with its defaults and variants", "[config]") {
+  const TransformerConfig c = read(plain_t5());
+  CHECK((c.encoder_decoder() && !c.rotary()));
+  CHECK(c.num_decoder_layers == 2);
+  CHECK(c.head_dim == 12);
+  CHECK((c.hidden_act == "relu" && !c.gated_mlp));
+  CHECK(c.scale_decoder_outputs);
+  CHECK(c.relative_attention_num_buckets == 32);
+  const auto with = [](Json more) {
+    Json json = plain_t5();
+    json.update(more);
+    return json;
+  };
+  const TransformerConfig flan = read(with({{"feed_forward_proj", "gated-gelu"}, {"tie_word_embeddings", false}}));
+  CHECK((flan.hidden_act == "gelu_tanh" && flan.gated_mlp && !flan.scale_decoder_outputs));
+  // As transformers 5 writes it: tied by name, not scaled.
+  CHECK_FALSE(read(with({{"tie_word_embeddings", true}, {"scale_decoder_outputs", false}})).scale_decoder_outputs);
+  CHECK(read(with({{"feed_forward_proj", "gelu"}})).hidden_act == "gelu");
+  CHECK_THAT(error_of(with({{"feed_forward_proj", "gated-mish"}})), Catch::Contains("field 'feed_forward_proj'"));
+  CHECK_THAT(error_of(with({{"relative_attention_num_buckets", 3}})),
+             Catch::Contains("field 'relative_attention_num_buckets' is 3; expected at least 4"));
+  CHECK_THAT(error_of(with({{"relative_attention_max_distance", 16}})),
+             Catch::Contains("field 'relative_attention_max_distance' is 16; expected more than half"));
+  CHECK_THAT(error_of(with({{"d_kv", 0}})), Catch::Contains("field 'd_kv' is 0"));
+  CHECK_THAT(error_of(with({{"decoder_start_token_id", 100}})), Catch::Contains("field 'decoder_start_token_id'"));
+  const test::TemporaryDirectory directory;
+  write_config(flan, directory / "config.json");
+  const TransformerConfig again = read_config(directory / "config.json");
+  CHECK((again.hidden_act == "gelu_tanh" && again.gated_mlp && !again.scale_decoder_outputs));
+  CHECK(again.num_decoder_layers == 2);
 }
 
 TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]") {
@@ -117,10 +193,8 @@ TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]")
 }
 
 TEST_CASE("a text that is no config is refused", "[config]") {
-  for (const char* text : {"", "[1]", "{\"model_type\":", "null"}) {
-    const TemporaryFile file(text);
-    CHECK_THROWS_WITH(read_config(file.path), Catch::Contains("not a JSON object"));
-  }
+  for (const char* text : {"", "[1]", "{\"model_type\":", "null"})
+    CHECK_THROWS_WITH(read_text(text), Catch::Contains("not a JSON object"));
 }
 
 TEST_CASE("a written config is read back the same", "[config]") {
@@ -130,9 +204,9 @@ TEST_CASE("a written config is read back the same", "[config]") {
                     .low_freq_factor = 2,
                     .high_freq_factor = 5,
                     .original_max_position_embeddings = 99};
-  const TemporaryFile file("");
-  write_config(c, file.path);
-  const TransformerConfig d = read_config(file.path);
+  const test::TemporaryDirectory directory;
+  write_config(c, directory / "config.json");
+  const TransformerConfig d = read_config(directory / "config.json");
   CHECK(d.hidden_size == c.hidden_size);
   CHECK(d.head_dim == c.head_dim);
   CHECK(d.rope_theta == c.rope_theta);

@@ -1,7 +1,6 @@
 #include "core/model/safetensors.h"
 
 #include <ATen/ATen.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -10,17 +9,13 @@
 #include "core/base/file.h"
 #include "core/base/random.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace mneme;
 using namespace mneme::model;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct TemporaryFile {
-  fs::path path = fs::temp_directory_path() / fmt::format("mneme_safetensors_{}", ::getpid());
-  ~TemporaryFile() { fs::remove(path); }
-};
 
 /// A file of the format with the given header text and so many bytes of data.
 std::string image(const std::string& header, std::size_t data) {
@@ -31,10 +26,11 @@ std::string image(const std::string& header, std::size_t data) {
 }
 
 std::string error_of(const std::string& bytes) {
-  const TemporaryFile file;
-  write_file_atomically(file.path, bytes);
+  const mneme::test::TemporaryDirectory directory;
+  const fs::path file = directory / "model.safetensors";
+  write_file_atomically(file, bytes);
   try {
-    read_safetensors(file.path);
+    read_safetensors(file);
   } catch (const Error& e) {
     return e.what();
   }
@@ -46,7 +42,8 @@ std::string error_of_header(const std::string& header, std::size_t data) { retur
 }  // namespace
 
 TEST_CASE("tensors of every dtype come back as they were written", "[safetensors]") {
-  const TemporaryFile file;
+  const mneme::test::TemporaryDirectory directory;
+  const fs::path file = directory / "model.safetensors";
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort,
                                     at::kChar, at::kByte, at::kBool})
@@ -54,8 +51,8 @@ TEST_CASE("tensors of every dtype come back as they were written", "[safetensors
   tensors.emplace_back("scalar", at::full({}, 2.5));
   tensors.emplace_back("empty", at::empty({0, 7}));
   tensors.emplace_back("strided", at::arange(6, at::kFloat).view({2, 3}).t());
-  write_safetensors(file.path, tensors, {{"format", "pt"}, {"note", "ünï\"code"}});
-  const auto read = read_safetensors(file.path);
+  write_safetensors(file, tensors, {{"format", "pt"}, {"note", "ünï\"code"}});
+  const auto read = read_safetensors(file);
   CHECK(read.size() == tensors.size());
   for (const auto& [name, tensor] : tensors) {
     INFO(name);
@@ -63,28 +60,29 @@ TEST_CASE("tensors of every dtype come back as they were written", "[safetensors
     CHECK(read.at(name).scalar_type() == tensor.scalar_type());
     CHECK(at::equal(read.at(name), tensor));
   }
-  CHECK(read_safetensors_metadata(file.path) ==
-        std::map<std::string, std::string>{{"format", "pt"}, {"note", "ünï\"code"}});
+  CHECK(read_safetensors_metadata(file) == std::map<std::string, std::string>{{"format", "pt"}, {"note", "ünï\"code"}});
 }
 
 TEST_CASE("the tensors keep the map alive", "[safetensors]") {
-  const TemporaryFile file;
-  write_safetensors(file.path, {{"a", at::arange(1000, at::kFloat)}});
+  const mneme::test::TemporaryDirectory directory;
+  const fs::path file = directory / "model.safetensors";
+  write_safetensors(file, {{"a", at::arange(1000, at::kFloat)}});
   at::Tensor a;
   {
-    auto all = read_safetensors(file.path);
+    auto all = read_safetensors(file);
     a = all.at("a");
   }
-  fs::remove(file.path);
+  fs::remove(file);
   CHECK(a.sum().item<float>() == Approx(499500));
 }
 
 TEST_CASE("data that is not aligned is copied", "[safetensors]") {
   const std::string header = R"({"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
                              R"("a":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}})";
-  const TemporaryFile file;
-  write_file_atomically(file.path, image(header, 11));
-  const auto read = read_safetensors(file.path);
+  const mneme::test::TemporaryDirectory directory;
+  const fs::path file = directory / "model.safetensors";
+  write_file_atomically(file, image(header, 11));
+  const auto read = read_safetensors(file);
   CHECK(reinterpret_cast<std::uintptr_t>(read.at("a").const_data_ptr()) % 4 == 0);
   float expected;
   std::memcpy(&expected, "\1\1\1\1", 4);
@@ -137,10 +135,11 @@ TEST_CASE("gaps, overlaps, left-over data and double names are refused", "[safet
 }
 
 TEST_CASE("a damaged file is read or refused, never worse", "[safetensors]") {
-  const TemporaryFile file;
-  write_safetensors(file.path, {{"w", at::arange(6, at::kFloat).view({2, 3})}, {"i", at::arange(3, at::kLong)}},
+  const mneme::test::TemporaryDirectory directory;
+  const fs::path file = directory / "model.safetensors";
+  write_safetensors(file, {{"w", at::arange(6, at::kFloat).view({2, 3})}, {"i", at::arange(3, at::kLong)}},
                     {{"k", "v"}});
-  const std::string good = read_file(file.path);
+  const std::string good = read_file(file);
   RandomStream rng(3, "fuzz");
   int refused = 0;
   for (int round = 0; round < 800; ++round) {
@@ -154,9 +153,9 @@ TEST_CASE("a damaged file is read or refused, never worse", "[safetensors]") {
         bytes[at] = rng.below(2) == 0 ? static_cast<char>(rng.below(256)) : "0123456789{}[]\",:"[rng.below(17)];
       }
     }
-    write_file_atomically(file.path, bytes);
+    write_file_atomically(file, bytes);
     try {
-      for (const auto& [name, tensor] : read_safetensors(file.path)) tensor.sum();
+      for (const auto& [name, tensor] : read_safetensors(file)) tensor.sum();
     } catch (const Error&) {
       ++refused;
     }
@@ -165,9 +164,10 @@ TEST_CASE("a damaged file is read or refused, never worse", "[safetensors]") {
 }
 
 TEST_CASE("what cannot be written is refused", "[safetensors]") {
-  const TemporaryFile file;
-  CHECK_THROWS_WITH(write_safetensors(file.path, {{"a", at::zeros({1})}, {"a", at::zeros({1})}}),
+  const mneme::test::TemporaryDirectory directory;
+  const fs::path file = directory / "model.safetensors";
+  CHECK_THROWS_WITH(write_safetensors(file, {{"a", at::zeros({1})}, {"a", at::zeros({1})}}),
                     Catch::Contains("tensor name 'a' is taken"));
-  CHECK_THROWS_WITH(write_safetensors(file.path, {{"a", at::zeros({1}, at::kComplexFloat)}}),
+  CHECK_THROWS_WITH(write_safetensors(file, {{"a", at::zeros({1}, at::kComplexFloat)}}),
                     Catch::Contains("ComplexFloat, which the format does not know"));
 }

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include "core/model/safetensors.h"
 #include "tests/core/model/model_support.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace mneme;
 using namespace mneme::model;
@@ -19,12 +19,6 @@ using namespace mneme::model::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct TemporaryDirectory {
-  fs::path path = fs::temp_directory_path() / fmt::format("mneme_model_{}", ::getpid());
-  TemporaryDirectory() { fs::create_directories(path); }
-  ~TemporaryDirectory() { fs::remove_all(path); }
-};
 
 /// Random weights large enough that all parts of the model matter.
 std::unique_ptr<Transformer> lively_model(TransformerConfig config = small_config(),
@@ -331,26 +325,26 @@ TEST_CASE("no gradient is computed below the first adapter", "[transformer]") {
 }
 
 TEST_CASE("a saved model is loaded with the same losses", "[transformer]") {
-  const TemporaryDirectory directory;
+  const mneme::test::TemporaryDirectory directory;
   const auto model = lively_model();
   const PackedBatch batch = small_batch();
   const at::Tensor losses = model->forward({.batch = &batch, .want_losses = true}).losses;
-  model->save(directory.path, at::kFloat);
-  const auto loaded = Transformer::load(directory.path, at::kFloat);
+  model->save(directory.path(), at::kFloat);
+  const auto loaded = Transformer::load(directory.path(), at::kFloat);
   CHECK(at::equal(loaded->forward({.batch = &batch, .want_losses = true}).losses, losses));
-  model->save(directory.path, at::kBFloat16);
-  const auto rounded = Transformer::load(directory.path, at::kFloat);
+  model->save(directory.path(), at::kBFloat16);
+  const auto rounded = Transformer::load(directory.path(), at::kFloat);
   CHECK(relative_error(rounded->forward({.batch = &batch, .want_losses = true}).losses, losses) < 0.05);
   CHECK(relative_error(
-            Transformer::load(directory.path, at::kBFloat16)->forward({.batch = &batch, .want_losses = true}).losses,
+            Transformer::load(directory.path(), at::kBFloat16)->forward({.batch = &batch, .want_losses = true}).losses,
             losses) < 0.05);
 }
 
 TEST_CASE("a sharded checkpoint is loaded", "[transformer]") {
-  const TemporaryDirectory directory;
+  const mneme::test::TemporaryDirectory directory;
   const auto model = lively_model();
-  model->save(directory.path, at::kFloat);
-  fs::remove(directory.path / "model.safetensors");
+  model->save(directory.path(), at::kFloat);
+  fs::remove(directory.path() / "model.safetensors");
   std::vector<std::pair<std::string, at::Tensor>> shards[2];
   std::string map;
   for (const auto& weight : model->weights()) {
@@ -358,30 +352,31 @@ TEST_CASE("a sharded checkpoint is loaded", "[transformer]") {
     shards[shard].push_back(weight);
     map += fmt::format("{}\"{}\":\"part{}.safetensors\"", map.empty() ? "" : ",", weight.first, shard);
   }
-  for (int i : {0, 1}) write_safetensors(directory.path / fmt::format("part{}.safetensors", i), shards[i]);
-  const fs::path index = directory.path / "model.safetensors.index.json";
+  for (int i : {0, 1}) write_safetensors(directory.path() / fmt::format("part{}.safetensors", i), shards[i]);
+  const fs::path index = directory.path() / "model.safetensors.index.json";
   write_file_atomically(index, "{\"weight_map\":{" + map + "}}");
   const PackedBatch batch = small_batch();
-  CHECK(at::equal(Transformer::load(directory.path, at::kFloat)->forward({.batch = &batch, .want_losses = true}).losses,
-                  model->forward({.batch = &batch, .want_losses = true}).losses));
+  CHECK(
+      at::equal(Transformer::load(directory.path(), at::kFloat)->forward({.batch = &batch, .want_losses = true}).losses,
+                model->forward({.batch = &batch, .want_losses = true}).losses));
   write_file_atomically(index, R"({"weight_map":{"a":"../part0.safetensors"}})");
-  CHECK_THROWS_WITH(Transformer::load(directory.path, at::kFloat),
+  CHECK_THROWS_WITH(Transformer::load(directory.path(), at::kFloat),
                     Catch::Contains("expected a name without a directory"));
   fs::remove(index);
-  CHECK_THROWS_WITH(Transformer::load(directory.path, at::kFloat), Catch::Contains("neither model.safetensors nor"));
+  CHECK_THROWS_WITH(Transformer::load(directory.path(), at::kFloat), Catch::Contains("neither model.safetensors nor"));
 }
 
 TEST_CASE("everything that does not fit a checkpoint is listed at once", "[transformer]") {
-  const TemporaryDirectory directory;
+  const mneme::test::TemporaryDirectory directory;
   const auto model = lively_model();
-  model->save(directory.path, at::kFloat);
+  model->save(directory.path(), at::kFloat);
   auto weights = model->weights();
   weights[0].second = at::zeros({53, 41});
   weights[3].first = "model.layers.0.self_attn.k_proj.wait";
   weights.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", at::zeros({6}));
-  write_safetensors(directory.path / "model.safetensors", weights);
+  write_safetensors(directory.path() / "model.safetensors", weights);
   try {
-    Transformer::load(directory.path, at::kFloat);
+    Transformer::load(directory.path(), at::kFloat);
     FAIL("the checkpoint was accepted");
   } catch (const Error& e) {
     CHECK_THAT(e.what(), Catch::Contains("wrong shape: 'model.embed_tokens.weight' is [53, 41], expected [53, 40]"));

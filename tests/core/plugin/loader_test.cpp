@@ -1,7 +1,5 @@
 #include "core/plugin/loader.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
 
@@ -9,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/plugin/library.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace mneme;
 using Catch::Contains;
@@ -28,13 +27,6 @@ std::string refusal(const std::string& name_or_path, const std::vector<fs::path>
   }
   return "";
 }
-
-/// A directory of its own, removed at the end.
-struct TemporaryDirectory {
-  fs::path path = fs::temp_directory_path() / fmt::format("mneme-plugin-{}", ::getpid());
-  TemporaryDirectory() { fs::create_directories(path); }
-  ~TemporaryDirectory() { fs::remove_all(path); }
-};
 
 }  // namespace
 
@@ -89,22 +81,22 @@ TEST_CASE("a missing plugin names its nearest and the searched directories", "[p
 }
 
 TEST_CASE("the same name in two directories is an error that names both", "[plugin]") {
-  const TemporaryDirectory other;
-  fs::copy(kGood / "toy.so", other.path);
-  const std::string message = refusal("toy", {kGood, other.path});
-  CHECK_THAT(message, Contains("more than once") && Contains((other.path / "toy.so").string()) &&
+  const mneme::test::TemporaryDirectory other;
+  fs::copy(kGood / "toy.so", other.path());
+  const std::string message = refusal("toy", {kGood, other.path()});
+  CHECK_THAT(message, Contains("more than once") && Contains((other.path() / "toy.so").string()) &&
                           Contains(fs::canonical(kGood / "toy.so").string()));
   // One directory by two ways is one directory.
-  fs::create_directory_symlink(kGood, other.path / "link");
-  CHECK(refusal("toy", {kGood, other.path / "link"}).empty());
+  fs::create_directory_symlink(kGood, other.path() / "link");
+  CHECK(refusal("toy", {kGood, other.path() / "link"}).empty());
 }
 
 TEST_CASE("files that are no plugins are refused", "[plugin]") {
-  const TemporaryDirectory directory;
+  const mneme::test::TemporaryDirectory directory;
   const auto refused = [&](const std::string& name, const std::string& content) {
-    write_file_atomically(directory.path / name, content);
-    const std::string message = refusal(name.substr(0, name.size() - 3), {directory.path});
-    CHECK_THAT(message, Contains((directory.path / name).string()));
+    write_file_atomically(directory.path() / name, content);
+    const std::string message = refusal(name.substr(0, name.size() - 3), {directory.path()});
+    CHECK_THAT(message, Contains((directory.path() / name).string()));
     return message;
   };
   CHECK_THAT(refused("text.so", "this is a text"), Contains("is not a shared library (no ELF file)"));
@@ -113,8 +105,8 @@ TEST_CASE("files that are no plugins are refused", "[plugin]") {
   CHECK_THAT(refused("cut.so", whole.substr(0, whole.size() / 3)),
              Contains("is damaged") && Contains("build the plugin again"));
   CHECK_THAT(refused("header.so", whole.substr(0, 64)), Contains("is damaged"));
-  fs::create_directories(directory.path / "folder.so");
-  CHECK_THAT(refusal("folder", {directory.path}), Contains("folder.so: is not a file"));
+  fs::create_directories(directory.path() / "folder.so");
+  CHECK_THAT(refusal("folder", {directory.path()}), Contains("folder.so: is not a file"));
   CHECK_THAT(refusal((kBad / "no_plugin.so").string()),
              Contains("no strategy plugin: it exports no symbol mneme_plugin_v1") && Contains("MNEME_STRATEGY_PLUGIN"));
 }

@@ -10,26 +10,9 @@
 
 #include "core/event/event.h"
 #include "core/record/reader.h"
+#include "tests/support/temporary_directory.h"
 
 namespace mneme::test {
-
-/// A fresh directory, removed on scope exit.
-class TemporaryDirectory {
- public:
-  explicit TemporaryDirectory(const std::string& name)
-      : path_(std::filesystem::temp_directory_path() / fmt::format("mneme-{}-{}", name, ::getpid())) {
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline RunInfo sample_info() {
   RunInfo info;

@@ -9,9 +9,11 @@ import hydra
 import omegaconf
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import RangeSweep, ValueType
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 VERSION_BASE = "1.3"
@@ -120,6 +122,23 @@ class Tree:
             except Exception:  # noqa: BLE001
                 record["resolved"] = None
         return record
+
+
+    def jobs(self, config, overrides):
+        """The overrides of each job that Hydra's basic sweeper makes, after composing all of them."""
+        record = {"kind": "jobs", "tree": self.name, "config": config, "overrides": overrides}
+        try:
+            loader = GlobalHydra.instance().config_loader()
+            master = loader.load_configuration(config, [], RunMode.MULTIRUN)
+            params = [f"{k}={v}" for k, v in (master.hydra.sweeper.params or {}).items()]
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(params + overrides)
+            loader.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, True)
+            jobs = BasicSweeper.split_arguments(parsed, None)[0]
+            for job in jobs:
+                compose(config_name=config, overrides=job)
+        except Exception as error:  # noqa: BLE001
+            return record | {"ok": False, "err": failure(error)}
+        return record | {"ok": True, "jobs": jobs}
 
 
 def _loaded(text):

@@ -1,31 +1,45 @@
+#include "core/run/validate.h"
+
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/config/json.h"
-#include "core/plugin/loader.h"
-#include "core/run/build.h"
 #include "tools/cli/full/commands.h"
 
 namespace mneme::cli {
 
 namespace {
+nlohmann::ordered_json to_json(const std::string& id, const run::Forecast& forecast) {
+  return {{"id", id},
+          {"strategy", forecast.strategy},
+          {"family", forecast.family},
+          {"train_work", forecast.train_work},
+          {"eval_work", forecast.eval_work},
+          {"first_work", forecast.first_work},
+          {"memory_bytes", forecast.memory_bytes},
+          {"disk_bytes", forecast.disk_bytes}};
+}
+
 /// Checks every run; each different message is printed once, with the first run that it concerns.
 int validate_runs(const config::Node& runs) {
   plugin::PluginRegistry plugins(plugin::plugin_search_path());
+  run::Validator validator(plugins, cache_directory() / "checked_data.json");
   std::set<std::string> messages;
-  std::string facts;
+  auto facts = nlohmann::ordered_json::array();
   for (const config::Node& run : runs.items()) {
-    facts += facts.empty() ? "{}" : ",{}";
+    const std::string id = run.at("id").as_string();
     try {
-      run::validate(run.at("config"), plugins);
+      facts.push_back(to_json(id, validator.check(run.at("config"))));
     } catch (const std::exception& e) {
-      if (messages.insert(e.what()).second) fmt::print(stderr, "run {}: {}\n", run.at("id").as_string(), e.what());
+      if (messages.insert(e.what()).second) fmt::print(stderr, "run {}: {}\n", id, e.what());
     }
   }
-  fmt::print("[{}]\n", facts);
+  validator.save();
+  fmt::print("{}\n", facts.dump());
   return messages.empty() ? kSuccess : kFailure;
 }
 }  // namespace

@@ -246,14 +246,18 @@ std::string validate_on_disk(const launch::SweepDirectory& sweep, const launch::
   return configs.empty() ? "[]" : launch::validate_runs(launch::make_runner(settings), configs);
 }
 
-void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& settings, const std::string& facts) {
+void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& settings, const std::string& facts,
+                 const std::vector<launch::RunEntry>& started) {
   launch::Calibration calibration(launch::Calibration::default_file());
   std::map<std::string, launch::RunFacts> by_id;
   for (auto& run : launch::read_facts(facts)) by_id[run.id] = run;
+  std::set<std::string> own;
+  for (const auto& run : started) own.insert(run.id);
+  const std::string place = launch::calibration_place(settings.launcher);
   for (const auto& run : sweep.runs()) {
     const auto known = by_id.find(run.id);
-    if (known == by_id.end() || run.state != RunState::kDone || run.attempts != 1) continue;
-    calibration.learn(known->second, launch::calibration_place(settings.launcher), run.seconds);
+    if (known == by_id.end() || !own.contains(run.id) || run.state != RunState::kDone) continue;
+    calibration.learn(known->second, place, launch::measure_run(sweep.run_path(run)));
   }
   try {
     calibration.save();

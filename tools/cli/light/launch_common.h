@@ -58,9 +58,10 @@ void settle_threads(launch::Settings& settings, std::size_t runs);
 int launch_and_report(launch::SweepDirectory& sweep, const launch::Settings& settings,
                       const std::vector<launch::RunEntry>& runs, const LaunchArguments& arguments);
 
-/// Remembers how long the runs took that were done in one go, for later predictions.
+/// Remembers what the runs that this launch started took, for later predictions.
 /// \param facts what validate() returned.
-void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& settings, const std::string& facts);
+void learn_costs(const launch::SweepDirectory& sweep, const launch::Settings& settings, const std::string& facts,
+                 const std::vector<launch::RunEntry>& started);
 
 /// Has mneme-run check the runs that are on disk already; returns its facts. Throws ConfigError with its messages.
 std::string validate_on_disk(const launch::SweepDirectory& sweep, const launch::Settings& settings,

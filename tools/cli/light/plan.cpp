@@ -22,8 +22,7 @@ namespace {
 /// A composed sweep with what is foreseen for it.
 struct Forecast {
   launch::ComposedSweep sweep;
-  std::vector<launch::RunFacts> facts;         ///< one per run, or empty
-  std::vector<std::optional<double>> seconds;  ///< one per run
+  std::vector<launch::Prediction> runs;  ///< one per run, or empty where the full program is not there
   std::size_t jobs = 1;
   launch::PlanCost cost;
 };
@@ -38,37 +37,41 @@ std::size_t parallel_jobs(const launch::Settings& settings, std::size_t runs) {
 
 Forecast forecast(launch::ComposedSweep sweep) {
   Forecast result;
+  std::vector<launch::RunFacts> facts;
   try {
-    result.facts = launch::read_facts(validate(sweep));
+    facts = launch::read_facts(validate(sweep));
   } catch (const launch::RunnerMissing& e) {
     fmt::print(stderr, "note: plugins, models and data are not checked: {}\n", e.what());
   }
   const std::size_t runs = sweep.plan.runs.size();
-  if (result.facts.size() != runs) result.facts.clear();
   result.jobs = parallel_jobs(sweep.settings, runs);
   settle_threads(sweep.settings, runs);
   const launch::Calibration calibration(launch::Calibration::default_file());
   const std::string place = launch::calibration_place(sweep.settings.launcher);
-  result.seconds.resize(runs);
-  for (std::size_t i = 0; i < result.facts.size(); ++i) result.seconds[i] = calibration.seconds(result.facts[i], place);
-  result.cost = launch::plan_cost(result.facts, result.seconds, result.jobs);
+  if (facts.size() == runs)
+    for (const auto& run : facts) result.runs.push_back(calibration.predict(run, place));
+  result.cost = launch::plan_cost(result.runs, result.jobs);
   result.sweep = std::move(sweep);
   return result;
 }
 
-Json or_null(double value) { return value > 0 ? Json(value) : Json(nullptr); }
+template <class T>
+Json or_null(T value) {
+  return value > 0 ? Json(value) : Json(nullptr);
+}
 
 Json to_json(const Forecast& plan) {
   Json runs = Json::array();
   for (std::size_t i = 0; i < plan.sweep.plan.runs.size(); ++i) {
     const auto& run = plan.sweep.plan.runs[i];
-    const launch::RunFacts facts = plan.facts.empty() ? launch::RunFacts{} : plan.facts[i];
+    const launch::Prediction prediction = plan.runs.empty() ? launch::Prediction{} : plan.runs[i];
     runs.push_back({{"id", run.id},
                     {"overrides", run.overrides},
                     {"index", run.index},
-                    {"seconds", or_null(plan.seconds[i].value_or(0))},
-                    {"memory_bytes", facts.memory_bytes > 0 ? Json(facts.memory_bytes) : Json(nullptr)},
-                    {"disk_bytes", facts.disk_bytes > 0 ? Json(facts.disk_bytes) : Json(nullptr)}});
+                    {"seconds", or_null(prediction.seconds.value_or(0))},
+                    {"rough", prediction.rough},
+                    {"memory_bytes", or_null(prediction.memory_bytes)},
+                    {"disk_bytes", or_null(prediction.disk_bytes)}});
   }
   return {{"name", plan.sweep.plan.name},
           {"launcher", plan.sweep.settings.launcher.name},
@@ -107,14 +110,20 @@ std::string cost_line(const Forecast& plan) {
   return text;
 }
 
+/// "4:07", with a tilde where it was learnt from other strategies.
+std::string time_text(const launch::Prediction& run) {
+  if (!run.seconds) return "";
+  return (run.rough ? "~" : "") + format_duration(*run.seconds);
+}
+
 void print(const Forecast& plan) {
   const auto& runs = plan.sweep.plan.runs;
   fmt::print("{}: {} run(s)\n", plan.sweep.plan.name, runs.size());
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const std::string time = plan.seconds[i] ? format_duration(*plan.seconds[i]) : "";
-    fmt::print("{:>5}  {}  {:>8}  {}\n", runs[i].index, runs[i].id, time, label(runs[i]));
+    fmt::print("{:>5}  {}  {:>8}  {}\n", runs[i].index, runs[i].id, plan.runs.empty() ? "" : time_text(plan.runs[i]),
+               label(runs[i]));
   }
-  if (!plan.facts.empty()) fmt::print("{}\n", cost_line(plan));
+  if (!plan.runs.empty()) fmt::print("{}\n", cost_line(plan));
 }
 
 int run_plan(const Arguments& arguments) {

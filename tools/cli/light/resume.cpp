@@ -34,7 +34,7 @@ int run_resume(const Arguments& arguments) {
     fmt::print(stderr, "nothing to resume\n");
   }
   const int code = launch_and_report(sweep, settings, runs, parsed);
-  learn_costs(sweep, settings, facts);
+  learn_costs(sweep, settings, facts, runs);
   return code;
 }
 

@@ -50,7 +50,7 @@ int run_run(const Arguments& arguments) {
   const auto runs = requested(launch::reconcile(directory), sweep);
   launch::clear_orphans(directory, runs);
   const int code = launch_and_report(directory, sweep.settings, runs, parsed);
-  learn_costs(directory, sweep.settings, facts);
+  learn_costs(directory, sweep.settings, facts, runs);
   return code;
 }
 

@@ -1,0 +1,101 @@
+// What strategies cost per optimiser step, in one process: strategy_cost seq kif ilora [--rows N] [--rounds N]
+// Every strategy trains the built-in model on the same samples in turns of a few steps, so that whatever slows the
+// machine down slows all of them; the CPU time of the second task's steps counts, in which replay and penalties act.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <time.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/random.h"
+#include "tests/support/toy.h"
+
+namespace {
+using namespace mneme;
+using namespace mneme::test;
+
+/// Rows like those of mini8: 40 to 80 bytes of prompt, a short answer.
+Dataset samples(std::int64_t task, std::int64_t count) {
+  RandomStream rng(1, "cost/" + std::to_string(task));
+  Dataset made;
+  for (std::int64_t i = 0; i < count; ++i) {
+    Sample sample;
+    sample.task = task;
+    const auto prompt = static_cast<std::int64_t>(40 + rng.below(40)),
+               answer = static_cast<std::int64_t>(2 + rng.below(12));
+    for (std::int64_t k = 0; k < prompt + answer; ++k)
+      sample.tokens.push_back(static_cast<std::int32_t>(32 + rng.below(90)));
+    sample.first_label = prompt;
+    made.push_back(std::make_shared<const Sample>(std::move(sample)));
+  }
+  return made;
+}
+
+double cpu_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+struct Contender {
+  explicit Contender(const std::string& strategy_name) : name(strategy_name), strategy(make_strategy(name)) {
+    LearnerOptions options;
+    options.adapter.lora = {.rank = 8, .alpha = 32, .dropout = 0, .targets = {"all-linear"}, .first_layer = 0};
+    learner = std::make_unique<Learner>(
+        model::Transformer::load(std::filesystem::path(MNEME_SOURCE_DIR) / "models/nano", c10::ScalarType::Float),
+        options, sink);
+    trainer = std::make_unique<Trainer>(*learner, *strategy,
+                                        TrainOptions{.epochs = 1, .batch_size = 4, .learning_rate = 1e-4}, sink);
+    strategy->attach(*learner);
+  }
+
+  /// Trains a stage; returns CPU seconds per optimiser step.
+  double train(std::int64_t stage, std::int64_t rows) {
+    TaskView task;
+    task.stage = stage;
+    task.tasks = {stage};
+    task.name = "task" + std::to_string(stage);
+    task.train = samples(stage, rows);
+    const std::size_t before = sink.steps.size();
+    const double start = cpu_seconds();
+    trainer->train(task, [](const TrainProgress&) {});
+    return (cpu_seconds() - start) / static_cast<double>(sink.steps.size() - before);
+  }
+
+  std::string name;
+  VectorSink sink;
+  std::unique_ptr<Strategy> strategy;
+  std::unique_ptr<Learner> learner;
+  std::unique_ptr<Trainer> trainer;
+  std::vector<double> seconds;
+};
+}  // namespace
+
+int main(int argc, char** argv) {
+  at::set_num_threads(1);
+  std::vector<std::unique_ptr<Contender>> contenders;
+  std::int64_t rows = 160, rounds = 15;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if ((argument == "--rows" || argument == "--rounds") && i + 1 < argc)
+      (argument == "--rows" ? rows : rounds) = std::stoll(argv[++i]);
+    else
+      contenders.push_back(std::make_unique<Contender>(argument));
+  }
+  for (auto& contender : contenders) contender->train(1, rows);
+  for (std::int64_t round = 0; round < rounds; ++round)
+    for (auto& contender : contenders) contender->seconds.push_back(contender->train(2, rows));
+  double first = 0;
+  for (auto& contender : contenders) {
+    std::sort(contender->seconds.begin(), contender->seconds.end());
+    const double median = contender->seconds[contender->seconds.size() / 2];
+    if (first == 0) first = median;
+    fmt::print("{:<10} {:8.3f} ms per step, {:.3f} of {}\n", contender->name, 1e3 * median, median / first,
+               contenders.front()->name);
+  }
+  return 0;
+}
