@@ -110,6 +110,16 @@ TEST_CASE("bash completes a line with the script", "[command]") {
   CHECK_THAT(outcome.output, Contains("config\nlora_all\ner,ewc\n"));
 }
 
+TEST_CASE("every command that the program's help lists can be completed", "[command]") {
+  const std::string help = test::run_program("mneme", "--help").output;
+  Words listed, known;
+  std::istringstream lines(help.substr(0, help.find("config groups")));
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("  ")) listed.insert(line.substr(2, line.find(' ', 2) - 2));
+  for (const cli::CommandSyntax& syntax : cli::command_syntax()) known.insert(syntax.command);
+  CHECK(listed == known);  // a new command needs its words in command_syntax.cpp
+}
+
 TEST_CASE("what is completed is what the commands' help tells", "[command]") {
   for (const cli::CommandSyntax& syntax : cli::command_syntax()) {
     if (syntax.command == "pretrain" || syntax.command == "plugins" || syntax.command == "version") continue;
