@@ -112,7 +112,8 @@ TEST_CASE("bash completes a line with the script", "[command]") {
 
 TEST_CASE("what is completed is what the commands' help tells", "[command]") {
   for (const cli::CommandSyntax& syntax : cli::command_syntax()) {
-    if (syntax.command == "pretrain" || syntax.command == "plugins" || syntax.command == "version") continue;
+    const std::set<std::string> elsewhere = {"model", "pretrain", "plugins"};  // mneme-run tells them
+    if (elsewhere.contains(syntax.command) || syntax.command == "version") continue;
     const std::string help = test::run_program("mneme", syntax.command + " --help").output;
     CAPTURE(syntax.command, syntax.action);
     CHECK_THAT(help, Contains(syntax.action));
