@@ -203,7 +203,7 @@ TEST_CASE("i-lora learns fifty tasks in a row within its buffer", "[ilora]") {
 }
 
 TEST_CASE("on an encoder-decoder all hidden states of both count, and the released padding is refused", "[ilora]") {
-  ToyRun run(make_strategy("ilora"), toy_t5());
+  ToyRun run(make_strategy("ilora"), encoder_decoder());
   run.train_stage(1);
   const StepBatch step = second_task_step(run);
   const Terms terms = run.strategy().loss(run.learner(), step);
@@ -217,6 +217,6 @@ TEST_CASE("on an encoder-decoder all hidden states of both count, and the releas
   double sum = 0;
   for (std::size_t i = 0; i < h_fast.size(); ++i) sum += (h_fast[i] - h_slow[i]).square().mean().item<double>();
   CHECK(terms[2].value.item<double>() == Approx(sum / 6).epsilon(1e-4));
-  CHECK_THROWS_WITH(ToyRun(make_strategy("ilora", {{"variant", std::string("repo_asis")}}), toy_t5()),
+  CHECK_THROWS_WITH(ToyRun(make_strategy("ilora", {{"variant", std::string("repo_asis")}}), encoder_decoder()),
                     Catch::Contains("needs repo_fixed"));
 }

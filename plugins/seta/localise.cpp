@@ -51,6 +51,8 @@ class ComponentScores {
     for (const std::int64_t linear : linears_of(bank, fresh))
       inputs_.push_back(learner.model().linears()[static_cast<std::size_t>(linear)].in);
     options_ = *bank.lora_options(fresh);
+    options_.rank_pattern.clear();  // as many components everywhere as the fullest linear has
+    options_.alpha_pattern.clear();
     for (std::size_t i = 0; i < new_.size(); ++i) {
       const at::Tensor known = table.rows(bank, table.pool(i), i, UnitTable::Of::kValues);
       old_.push_back(known.defined() ? known : new_[i].narrow(0, 0, 0));

@@ -127,6 +127,23 @@ TEST_CASE("choosing a new task's units leaves every old task's logits bitwise as
   }
 }
 
+TEST_CASE("seta works on an encoder-decoder", "[seta]") {
+  for (const char* backend : {"components", "elements"}) {
+    INFO(backend);
+    ToyRun run(make_strategy("seta", with(backend)), encoder_decoder(toy(3)));
+    run.train_stage(1);
+    run.train_stage(2);
+    const at::Tensor first = logits(run, 1), second = logits(run, 2);
+    run.strategy().before_task(run.learner(), run.view(3));
+    CHECK(at::equal(logits(run, 1), first));
+    CHECK(at::equal(logits(run, 2), second));
+    run.train_stage(3);
+    CHECK(run.answers(false).size() == 3);
+    const auto parameters = run.sink.term_values("seta/parameters");
+    CHECK(parameters.back() < 3 * parameters.front());
+  }
+}
+
 TEST_CASE("unique units of old tasks stay bitwise as they are, and nothing else is trained", "[seta]") {
   for (const char* backend : {"components", "elements"}) {
     INFO(backend);

@@ -147,7 +147,7 @@ TEST_CASE("a task with one sample and a repeated task are learnt like any other"
 TEST_CASE("an encoder and a decoder are trained, answer and are resumed bit for bit", "[contract]") {
   for (const auto& name : plugins_under_test()) {
     INFO(name);
-    ToyOptions options = toy_t5();
+    ToyOptions options = encoder_decoder();
     options.adapter.lora.dropout = 0.1;
     const auto whole = trained(name, {}, options);
     for (const double loss : whole->sink.losses()) CHECK(std::isfinite(loss));

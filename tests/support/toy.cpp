@@ -21,7 +21,13 @@ namespace {
 constexpr std::int32_t kVocabulary = 24, kEnd = 23;
 }
 
-std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, const std::string& family) {
+ToyOptions encoder_decoder(ToyOptions options) {
+  options.encoder_decoder = true;
+  options.adapter.lora.targets = {"q", "v", "wo"};
+  return options;
+}
+
+std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_decoder) {
   model::TransformerConfig config;
   config.vocab_size = kVocabulary;
   config.hidden_size = 16;
@@ -31,7 +37,7 @@ std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, const std::str
   config.num_key_value_heads = 2;
   config.head_dim = 4;
   config.eos_token_id = kEnd;
-  if (family == "t5") {
+  if (encoder_decoder) {
     config.model_type = "t5";
     config.num_decoder_layers = 2;
     config.num_key_value_heads = config.num_attention_heads;
@@ -67,17 +73,9 @@ Dataset toy_samples(std::int64_t task, std::int64_t count) {
   return samples;
 }
 
-ToyOptions toy_t5() {
-  ToyOptions options;
-  options.family = "t5";
-  options.adapter.lora.targets = {"q", "v", "wo"};
-  return options;
-}
-
 ToyRun::ToyRun(std::unique_ptr<Strategy> strategy, ToyOptions options)
     : options_(std::move(options)), strategy_(std::move(strategy)) {
-  learner_ = std::make_unique<Learner>(toy_model(1, options_.family),
-                                       LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
+  learner_ = std::make_unique<Learner>(toy_model(1, options_.encoder_decoder), LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
   trainer_ = std::make_unique<Trainer>(*learner_, *strategy_, options_.train, sink);
   strategy_->attach(*learner_);
   std::vector<TaskInfo> infos;
