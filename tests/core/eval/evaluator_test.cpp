@@ -166,7 +166,7 @@ TEST_CASE("without a task id all prompts are one queue; with it each task asks f
   Bench bench(told, three_tasks(), {.task_id = true});
   bench.evaluate(1);
   CHECK(told.sizes == std::vector<std::int64_t>{3, 1, 1});
-  CHECK(told.tasks == std::vector<std::optional<std::int64_t>>{1, 2, 3});
+  CHECK((told.tasks == std::vector<std::optional<std::int64_t>>{1, 2, 3}));
 }
 
 TEST_CASE("prompts carry bos, their task's limit and eos as stop", "[eval]") {
