@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <optional>
@@ -22,7 +23,7 @@ class ForwardPass {
   ForwardPass(const ModelWeights& weights, const ForwardRequest& request, bool frozen)
       : weights_(weights),
         request_(request),
-        recompute_(request.recompute && frozen && request.capture_linears.empty() && at::GradMode::is_enabled()),
+        recompute_(request.recompute && frozen && request.capture_linears.empty() && c10::GradMode::is_enabled()),
         context_{.backend = request.backend, .dropout = request.dropout},
         layers_(static_cast<std::int64_t>(weights.layers.size())),
         end_(request.end_layer < 0 ? layers_ : request.end_layer),

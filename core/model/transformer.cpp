@@ -23,6 +23,12 @@ at::Tensor normal_tensor(const std::vector<std::int64_t>& shape, double deviatio
 
 bool ends_with(const std::string& name, std::string_view end) { return name.ends_with(end); }
 
+bool joins_residual(const std::string& name) {
+  for (const char* end : {".o_proj.weight", ".down_proj.weight", ".o.weight", ".wo.weight"})
+    if (ends_with(name, end)) return true;
+  return false;
+}
+
 /// W + scale · B A of one adapter, into the fp32 weights by linear.
 void add_low_rank(std::vector<at::Tensor>& linears, const LowRankDelta& delta) {
   const LowRankLayout& layout = *delta.layout;
@@ -48,12 +54,15 @@ std::unique_ptr<Transformer> Transformer::random(const TransformerConfig& config
                                                  RandomStream& rng) {
   check_config(config, "a model to be made at random");
   constexpr double kDeviation = 0.02;
-  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers));
+  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(config.total_layers()));
   std::map<std::string, at::Tensor> named;
   for (const auto& [name, shape] : weight_shapes(config)) {
-    const bool joins_residual = ends_with(name, "o_proj.weight") || ends_with(name, "down_proj.weight");
-    named[name] = shape.size() == 1 ? at::ones(shape, at::kFloat)
-                                    : normal_tensor(shape, joins_residual ? residual : kDeviation, rng);
+    if (ends_with(name, ".bias"))
+      named[name] = at::zeros(shape, at::kFloat);
+    else if (shape.size() == 1)
+      named[name] = at::ones(shape, at::kFloat);
+    else
+      named[name] = normal_tensor(shape, joins_residual(name) ? residual : kDeviation, rng);
   }
   return std::unique_ptr<Transformer>(
       new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, named), {}})));

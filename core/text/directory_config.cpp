@@ -36,7 +36,7 @@ AddedToken added_token(const Json& value, const std::string& where, bool special
 }
 
 void set_special(DirectoryConfig& config, const std::string& name, const Json& value, const std::string& where) {
-  DirectoryConfig::Special special{name, added_token(value, where, true), value.is_string()};
+  DirectoryConfig::Special special{name, added_token(value, where, true)};
   special.token.special = true;
   for (auto& known : config.specials)
     if (!name.empty() && known.name == name) {
