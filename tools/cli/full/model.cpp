@@ -36,8 +36,8 @@ struct Settings {
   bool recompute = false, help = false;
 };
 
-Settings parse(const Arguments& arguments) {
-  Settings s;
+/// \param s where values go
+po::options_description option_table(Settings& s) {
   po::options_description options("options");
   options.add_options()("help,h", po::bool_switch(&s.help));
   options.add_options()("ids", po::value(&s.ids), "check: token ids of a prompt, separated by commas");
@@ -50,6 +50,12 @@ Settings parse(const Arguments& arguments) {
   options.add_options()("targets", po::value(&s.targets), "show: linears with LoRA, separated by commas");
   options.add_options()("rank", po::value(&s.rank), "show: rank of LoRA");
   options.add_options()("recompute", po::bool_switch(&s.recompute), "show: activations are computed again");
+  return options;
+}
+
+Settings parse(const Arguments& arguments) {
+  Settings s;
+  po::options_description options = option_table(s);
   options.add_options()("names", po::value(&s.names));
   po::positional_options_description positional;
   positional.add("names", -1);
@@ -165,7 +171,8 @@ Command model_command() {
           [](const Arguments& arguments) {
             const Settings s = parse(arguments);
             if (s.help || s.names.empty()) {
-              std::cout << kHelp;
+              Settings unused;
+              std::cout << kHelp << "\n" << option_table(unused);
               return kSuccess;
             }
             if (s.names[0] == "show" && s.names.size() == 2) return show(s);

@@ -11,6 +11,11 @@ int hand_over(const char* command, const Arguments& arguments) {
 }
 }  // namespace
 
+Command model_command() {
+  return {"model", "show DIR|check DIR|merge DIR ADAPTER OUT", "a model directory: sizes and memory, a trial, merging",
+          [](const Arguments& arguments) { return hand_over("model", arguments); }};
+}
+
 Command plugins_command() {
   return {"plugins", "list|show NAME|check NAME|new NAME",
           "the strategy plugins, their parameters; the contract; a new one",
