@@ -137,9 +137,9 @@ TEST_CASE("seta works on an encoder-decoder", "[seta]") {
     run.strategy().before_task(run.learner(), run.view(3));
     CHECK(at::equal(logits(run, 1), first));
     CHECK(at::equal(logits(run, 2), second));
-    run.train_stage(3);
-    CHECK(run.answers(false).size() == 3);
-    const auto parameters = run.sink.term_values("seta/parameters");
+    const auto whole = trained("seta", with(backend), encoder_decoder(toy(3)));
+    CHECK(whole->answers(false).size() == 3);
+    const auto parameters = whole->sink.term_values("seta/parameters");
     CHECK(parameters.back() < 3 * parameters.front());
   }
 }
