@@ -9,9 +9,6 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
-#include "core/data/mini8.h"
-#include "core/data/stream.h"
-#include "core/data/stream_config.h"
 
 namespace mneme::data {
 namespace fs = std::filesystem;
@@ -30,8 +27,13 @@ std::string stamp(const fs::path& file) {
 
 /// Everything of a spec that decides whether a row is good.
 std::string spec_text(const TaskSpec& spec) {
-  const Json parts{spec.metric, spec.more_metrics, spec.labels,    spec.instruction,
-                   spec.cue,    spec.keep_from,    static_cast<int>(spec.source)};
+  const Json parts{spec.metric,
+                   spec.more_metrics,
+                   spec.labels,
+                   spec.instruction,
+                   spec.cue,
+                   spec.keep_from,
+                   static_cast<int>(spec.source)};
   return parts.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -81,24 +83,27 @@ StreamChecker::StreamChecker(fs::path memory) : file_(std::move(memory)) {
   }
 }
 
-std::vector<TaskSize> StreamChecker::check(const config::Node& node) {
-  const Stream stream = build_stream(node);
-  const bool generated = node.at("kind").as_string() == "mini8";
-  const StreamOptions files = generated ? StreamOptions{} : stream_options(node);
-  const Mini8Options mini8 = generated ? mini8_options(node) : Mini8Options{};
-  std::vector<TaskSize> result;
-  for (const Task& task : stream.tasks) {
-    const std::string key = generated ? key_of(mini8, task.spec()) : key_of(files, task.spec());
-    auto known = known_.find(key);
-    if (known == known_.end()) {
-      Sizes sizes;
-      for (const Split split : kSplits) sizes[static_cast<std::size_t>(split)] = measure(task, split);
-      known = known_.emplace(key, sizes).first;
-      changed_ = true;
-    }
-    result.push_back({task.spec(), known->second});
+TaskSize StreamChecker::check(const Task& task, const std::string& key) {
+  auto known = known_.find(key);
+  if (known == known_.end()) {
+    Sizes sizes;
+    for (const Split split : kSplits) sizes[static_cast<std::size_t>(split)] = measure(task, split);
+    known = known_.emplace(key, sizes).first;
+    changed_ = true;
   }
-  return result;
+  return {task.spec(), known->second};
+}
+
+std::vector<TaskSize> StreamChecker::check(const StreamOptions& options) {
+  std::vector<TaskSize> sizes;
+  for (const Task& task : load_stream(options).tasks) sizes.push_back(check(task, key_of(options, task.spec())));
+  return sizes;
+}
+
+std::vector<TaskSize> StreamChecker::check(const Mini8Options& options) {
+  std::vector<TaskSize> sizes;
+  for (const Task& task : mini8_stream(options).tasks) sizes.push_back(check(task, key_of(options, task.spec())));
+  return sizes;
 }
 
 void StreamChecker::save() const {

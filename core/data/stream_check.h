@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/config/node.h"
+#include "core/data/mini8.h"
+#include "core/data/stream.h"
 #include "core/data/task.h"
 
 namespace mneme::data {
@@ -36,13 +37,17 @@ class StreamChecker {
 
   /// The tasks in training order, all their rows checked. Throws DataError for missing files, with where to get them,
   /// and for the first bad row, with file and index.
-  std::vector<TaskSize> check(const config::Node& stream);
+  std::vector<TaskSize> check(const StreamOptions& stream);
+  std::vector<TaskSize> check(const Mini8Options& stream);
 
   /// Writes what was learnt; a file that cannot be written is left as it is.
   void save() const;
 
  private:
   using Sizes = std::array<SplitSize, std::size(kSplits)>;
+  /// \param key digest of everything that the task's rows depend on
+  TaskSize check(const Task& task, const std::string& key);
+
   std::filesystem::path file_;
   std::map<std::string, Sizes> known_;  ///< by digest of everything that the rows depend on
   bool changed_ = false;

@@ -32,6 +32,10 @@ TaskSpec task_spec(const std::string& name, const Section& section) {
   if (spec.epochs && *spec.epochs < 1) section.fail("epochs", fmt::format("is {}; expected at least 1", *spec.epochs));
   return spec;
 }
+bool is_mini8(const config::Node& stream) {
+  if (!stream.is_map()) throw ConfigError("stream: must be a group with a kind, for instance stream=mini8");
+  return stream.at("kind").as_string() == "mini8";
+}
 }  // namespace
 
 StreamOptions stream_options(const config::Node& stream) {
@@ -71,9 +75,12 @@ Mini8Options mini8_options(const config::Node& stream) {
 }
 
 Stream build_stream(const config::Node& stream) {
-  if (!stream.is_map()) throw ConfigError("stream: must be a group with a kind, for instance stream=mini8");
-  if (stream.at("kind").as_string() == "mini8") return mini8_stream(mini8_options(stream));
+  if (is_mini8(stream)) return mini8_stream(mini8_options(stream));
   return load_stream(stream_options(stream));
+}
+
+std::vector<TaskSize> check_stream(const config::Node& stream, StreamChecker& checker) {
+  return is_mini8(stream) ? checker.check(mini8_options(stream)) : checker.check(stream_options(stream));
 }
 
 }  // namespace mneme::data

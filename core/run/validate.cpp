@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/data/stream_config.h"
 #include "core/run/build.h"
 #include "core/text/tokenizer.h"
 
@@ -11,28 +12,30 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Weights of a decoder by its sizes.
+/// Weights of a model by its sizes; biases and tables of positions are too small to matter.
 std::int64_t parameter_count(const model::TransformerConfig& c) {
   const std::int64_t attention = c.hidden_size * c.head_dim * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
-  const std::int64_t layer = attention + 3 * c.hidden_size * c.intermediate_size + 2 * c.hidden_size;
+  const std::int64_t mlp = (c.gated_mlp ? 3 : 2) * c.hidden_size * c.intermediate_size;
   const std::int64_t embeddings = c.vocab_size * c.hidden_size * (c.tie_word_embeddings ? 1 : 2);
-  return c.num_hidden_layers * layer + embeddings + c.hidden_size;
+  // A decoder behind an encoder attends to it, too.
+  return c.total_layers() * (attention + mlp + 2 * c.hidden_size) + c.num_decoder_layers * attention + embeddings;
 }
 
 /// Trained parameters: all, or rank · (in + out) of each linear that has an adapter.
 std::int64_t trained_count(const AdapterOptions& adapter, const model::TransformerConfig& c, std::int64_t all) {
   if (adapter.kind == "full") return all;
-  const std::int64_t d = c.hidden_size, q = c.head_dim * c.num_attention_heads, kv = c.head_dim * c.num_key_value_heads,
-                     i = c.intermediate_size;
-  const std::map<std::string, std::int64_t> in_and_out{{"q_proj", d + q},    {"k_proj", d + kv}, {"v_proj", d + kv},
-                                                       {"o_proj", d + q},    {"gate_proj", d + i}, {"up_proj", d + i},
-                                                       {"down_proj", d + i}};
+  const std::int64_t d = c.hidden_size, q = d + c.head_dim * c.num_attention_heads,
+                     kv = d + c.head_dim * c.num_key_value_heads, i = d + c.intermediate_size;
+  const std::map<std::string, std::int64_t> decoder{{"q_proj", q},  {"k_proj", kv},   {"v_proj", kv},  {"o_proj", q},
+                                                    {"up_proj", i}, {"gate_proj", i}, {"down_proj", i}};
+  const std::map<std::string, std::int64_t> t5{{"q", q},  {"k", kv},   {"v", kv},   {"o", q},
+                                               {"wi", i}, {"wi_0", i}, {"wi_1", i}, {"wo", i}};
   const auto& targets = adapter.lora.targets;
   const bool every = std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
   std::int64_t per_layer = 0;
-  for (const auto& [name, sum] : in_and_out)
+  for (const auto& [name, sum] : c.encoder_decoder() ? t5 : decoder)
     if (every || std::find(targets.begin(), targets.end(), name) != targets.end()) per_layer += sum;
-  return adapter.lora.rank * per_layer * (c.num_hidden_layers - adapter.lora.first_layer);
+  return adapter.lora.rank * per_layer * (c.total_layers() - adapter.lora.first_layer);
 }
 
 /// Tokens and steps that the stream amounts to.
@@ -45,7 +48,8 @@ struct Load {
 
 /// Tokens of a mean row of the split, within the limit of length.
 double mean_tokens(const data::SplitSize& size, double bytes_per_token, std::int64_t max_length) {
-  const double bytes = static_cast<double>(size.prompt_bytes + size.answer_bytes) / std::max(1.0, static_cast<double>(size.rows));
+  const double bytes =
+      static_cast<double>(size.prompt_bytes + size.answer_bytes) / std::max(1.0, static_cast<double>(size.rows));
   return std::min(bytes / bytes_per_token, static_cast<double>(max_length));
 }
 
@@ -54,7 +58,7 @@ Load load_of(const RunOptions& options, const std::vector<data::TaskSize>& tasks
   const TrainOptions& train = options.train;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const data::SplitSize& rows = tasks[i].split(data::Split::kTrain);
-    const std::int64_t epochs = i < train.epochs_per_task.size() ? train.epochs_per_task[i] : train.epochs;
+    const std::int64_t epochs = train.epochs_per_task[i];
     std::int64_t steps = (rows.rows + train.batch_size - 1) / train.batch_size * epochs;
     double samples = static_cast<double>(rows.rows * epochs);
     if (train.max_steps > 0 && steps > train.max_steps) {
@@ -63,7 +67,8 @@ Load load_of(const RunOptions& options, const std::vector<data::TaskSize>& tasks
     }
     load.steps += static_cast<double>(steps);
     load.train_tokens += samples * mean_tokens(rows, bytes_per_token, options.max_length);
-    const data::SplitSize& asked = tasks[i].split(options.eval.split == "eval" ? data::Split::kEval : data::Split::kTest);
+    const data::SplitSize& asked =
+        tasks[i].split(options.eval.split == "eval" ? data::Split::kEval : data::Split::kTest);
     load.row_prompts += static_cast<double>(asked.rows);
     load.row_tokens += static_cast<double>(asked.rows) * mean_tokens(asked, bytes_per_token, options.max_length);
   }
@@ -78,7 +83,8 @@ double rows_after_training(const EvalOptions& eval, double tasks, bool joint) {
 
 }  // namespace
 
-Validator::Validator(plugin::PluginRegistry& plugins, fs::path memory) : plugins_(plugins), streams_(std::move(memory)) {}
+Validator::Validator(plugin::PluginRegistry& plugins, fs::path memory)
+    : plugins_(plugins), streams_(std::move(memory)) {}
 
 const Validator::Model& Validator::model(const ModelOptions& options) {
   const fs::path directory = model_directory(options);
@@ -94,11 +100,14 @@ const Validator::Model& Validator::model(const ModelOptions& options) {
 }
 
 Forecast Validator::check(const config::Node& resolved) {
-  const RunOptions options = read_options(resolved);
+  RunOptions options = read_options(resolved);
   const PluginDescriptor& descriptor = plugins_.load(options.strategy);
   plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
   const Model& model = this->model(options.model);
-  const auto tasks = streams_.check(options.stream_node);
+  const auto tasks = data::check_stream(options.stream_node, streams_);
+  std::vector<data::TaskSpec> specs;
+  for (const data::TaskSize& task : tasks) specs.push_back(task.spec);
+  options.train.epochs_per_task = epochs_per_task(options.train, specs);
 
   const Load load = load_of(options, tasks, model.bytes_per_token);
   const bool joint = (descriptor.capabilities & kJointTraining) != 0;
@@ -109,22 +118,27 @@ Forecast Validator::check(const config::Node& resolved) {
 
   Forecast forecast;
   forecast.strategy = descriptor.name;
-  forecast.family = fmt::format("{} {} {}", options.model.path.filename().string(), options.model.dtype, options.adapter.kind);
+  forecast.family =
+      fmt::format("{} {} {}", options.model.path.filename().string(), options.model.dtype, options.adapter.kind);
   forecast.train_work = 4 * parameters * load.train_tokens;  // forward, and backward through frozen weights
   forecast.eval_work = 2 * parameters * load.row_tokens * rows;
   forecast.first_work = 2 * parameters * load.row_tokens;
   // The program itself, the weights as read and as packed, values with gradient and AdamW's moments, activations.
   constexpr double kProgram = 150e6, kFloatsPerTokenAndLayer = 30;
-  const double step_tokens = load.train_tokens / std::max(1.0, load.steps) / static_cast<double>(options.train.accumulation);
-  forecast.memory_bytes = static_cast<std::int64_t>(
-      kProgram + 2 * weight_bytes + 16 * trained +
-      4 * step_tokens * kFloatsPerTokenAndLayer * static_cast<double>(model.config.hidden_size * model.config.num_hidden_layers));
+  const double step_tokens =
+      load.train_tokens / std::max(1.0, load.steps) / static_cast<double>(options.train.accumulation);
+  forecast.memory_bytes =
+      static_cast<std::int64_t>(kProgram + 2 * weight_bytes + 16 * trained +
+                                4 * step_tokens * kFloatsPerTokenAndLayer *
+                                    static_cast<double>(model.config.hidden_size * model.config.total_layers()));
   // Tables of the record by their rows; the checkpoint with AdamW's moments; the adapters.
   constexpr double kFiles = 80e3, kBytesPerStep = 120, kBytesPerAnswer = 150;
-  const double adapters = options.save.adapters == "none" ? 0 : options.save.adapters == "all" ? static_cast<double>(tasks.size()) : 1;
-  forecast.disk_bytes = static_cast<std::int64_t>(kFiles + kBytesPerStep * load.steps +
-                                                  kBytesPerAnswer * load.row_prompts * (rows + 1) +
-                                                  4 * trained * (adapters + (options.save.checkpoint ? 3 : 0)));
+  const double adapters = options.save.adapters == "none"  ? 0
+                          : options.save.adapters == "all" ? static_cast<double>(tasks.size())
+                                                           : 1;
+  forecast.disk_bytes =
+      static_cast<std::int64_t>(kFiles + kBytesPerStep * load.steps + kBytesPerAnswer * load.row_prompts * (rows + 1) +
+                                4 * trained * (adapters + (options.save.checkpoint ? 3 : 0)));
   return forecast;
 }
 

@@ -1,7 +1,8 @@
 // A sweep of real runs as a Slurm job array, with everything that goes wrong on a cluster; on a one-node cluster of its
 // own, skipped where the packages are missing.
-#include <cstdlib>
+#include <optional>
 
+#include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/launch/slurm_queue.h"
 #include "tests/e2e/study.h"
@@ -10,6 +11,7 @@
 
 using namespace mneme;
 using namespace mneme::test;
+namespace fs = std::filesystem;
 using launch::RunState;
 using launch::slurm_command;
 
@@ -26,19 +28,27 @@ std::string task(const Study& study, std::size_t index) {
 }
 
 /// Waits for a run that has a task to stop and something to lose.
-std::size_t running_task(const Study& study) {
-  std::size_t found = 0;
-  const bool seen = eventually(120, [&] {
-    const auto report = study.report("out");
-    for (const auto& line : report.runs) {
-      if (line.entry.state != RunState::kRunning || !line.report.progress) continue;
-      found = line.entry.index;
+std::optional<std::size_t> running_run(const Study& study) {
+  for (const auto& line : study.report("out").runs)
+    if (line.entry.state == RunState::kRunning && line.report.progress) return line.entry.index;
+  return std::nullopt;
+}
+
+/// Gives a task that runs the signal that Slurm sends before the time limit; returns the run.
+std::size_t warn_some_task(const Study& study) {
+  std::optional<std::size_t> run;
+  const bool warned = eventually(120, [&] {
+    run = running_run(study);
+    if (!run) return false;
+    try {
+      slurm_command({"scancel", "--batch", "--signal=USR1", task(study, *run)});
       return true;
+    } catch (const Error&) {
+      return false;  // it ended in between
     }
-    return false;
   });
-  if (!seen) throw std::runtime_error("no task was seen running");
-  return found;
+  if (!warned) throw std::runtime_error("no task could be warned");
+  return *run;
 }
 
 }  // namespace
@@ -55,14 +65,11 @@ TEST_CASE("twelve runs through Slurm give the table of the local launcher, one r
   CHECK(contains(submitted.error, "submitted 12 run(s) as Slurm job"));
 
   // One is warned of its time limit: it goes back into the queue and on from its checkpoint.
-  const std::size_t warned = running_task(study);
-  slurm_command({"scancel", "--batch", "--signal=USR1", task(study, warned)});
+  const std::size_t warned = warn_some_task(study);
   // One that waits is cancelled.
   const std::size_t cancelled = 11;
   slurm_command({"scancel", task(study, cancelled)});
-  CHECK(eventually(60, [&] {
-    return study.report("out").runs[cancelled].entry.state == RunState::kInterrupted;
-  }));
+  CHECK(eventually(60, [&] { return study.report("out").runs[cancelled].entry.state == RunState::kInterrupted; }));
   const launch::Captured status = study.mneme({"status", "out"});
   CHECK(contains(status.output, "never began: it was cancelled in Slurm (task " + task(study, cancelled)));
 
@@ -86,11 +93,16 @@ TEST_CASE("twelve runs through Slurm give the table of the local launcher, one r
 
 TEST_CASE("what the config says reaches Slurm, and plan shows it", "[slurm]") {
   if (no_cluster()) return;
-  const Study study(std::string(Study::kTwelveRuns) +
-                    "hydra: {}\n");
-  const std::vector<std::string> settings{"launcher=slurm",        "launcher.jobs=2",          "launcher.partition=main",
-                                          "launcher.time=10",      "launcher.memory=512M",     "launcher.gpus=1",
-                                          "launcher.account=lab",  "launcher.threads=2",       "strategy=seq",
+  const Study study;
+  const std::vector<std::string> settings{"launcher=slurm",
+                                          "launcher.jobs=2",
+                                          "launcher.partition=main",
+                                          "launcher.time=10",
+                                          "launcher.memory=512M",
+                                          "launcher.gpus=1",
+                                          "launcher.account=lab",
+                                          "launcher.threads=2",
+                                          "strategy=seq",
                                           "launcher.setup=['export MNEME_TEST_MARK=set']"};
   std::vector<std::string> arguments{"plan", "exp.yaml"};
   arguments.insert(arguments.end(), settings.begin(), settings.end());
@@ -120,8 +132,9 @@ TEST_CASE("what the config says reaches Slurm, and plan shows it", "[slurm]") {
 TEST_CASE("a lost node is named and costs only time; no GPU device is shared", "[slurm]") {
   if (no_cluster()) return;
   const Study study;
-  launch::Child launcher = study.start({"run", "exp.yaml", "strategy=seq,er", "--launcher", "slurm", "--out", "out"}, "run");
-  running_task(study);
+  launch::Child launcher =
+      study.start({"run", "exp.yaml", "strategy=seq,er", "--launcher", "slurm", "--out", "out"}, "run");
+  REQUIRE(eventually(120, [&] { return fs::exists(study / "out/runs.json") && running_run(study).has_value(); }));
   slurm_command({"scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=test"});
   sleep_seconds(2);
   const std::string status = study.mneme({"status", "out"}).output;

@@ -81,6 +81,20 @@ void misbehave(const std::string& how, mneme::record::RecordWriter& record) {
   }
 }
 
+void write_progress(const fs::path& directory, int step, int steps, int step_ms) {
+  mneme::write_file_atomically(directory / "progress.json", Json{{"phase", "train"},
+                                                                 {"task", 1},
+                                                                 {"tasks", 1},
+                                                                 {"step", step},
+                                                                 {"steps", steps},
+                                                                 {"done", step},
+                                                                 {"total", steps},
+                                                                 {"eta_seconds", 0.001 * step_ms * (steps - step)},
+                                                                 {"note", "fake"},
+                                                                 {"updated", ""}}
+                                                                .dump());
+}
+
 int run(const fs::path& directory) {
   const Json config = Json::parse(mneme::read_file(directory / ".hydra" / "resolved.json"));
   const Json fake = fake_section(config);
@@ -120,18 +134,7 @@ int run(const fs::path& directory) {
       fmt::print("stopped at step {}\n", step);
       return 4;
     }
-    mneme::write_file_atomically(directory / "progress.json",
-                                 Json{{"phase", "train"},
-                                      {"task", 1},
-                                      {"tasks", 1},
-                                      {"step", step},
-                                      {"steps", steps},
-                                      {"done", step},
-                                      {"total", steps},
-                                      {"eta_seconds", 0.001 * fake.value("step_ms", 2) * (steps - step)},
-                                      {"note", "fake"},
-                                      {"updated", ""}}
-                                     .dump());
+    write_progress(directory, step, steps, fake.value("step_ms", 2));
     std::this_thread::sleep_for(std::chrono::milliseconds(fake.value("step_ms", 2)));
     append(directory / "steps.txt", std::to_string(step));
     mneme::write_file_atomically(checkpoint, std::to_string(step + 1));

@@ -44,6 +44,7 @@ std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_d
     config.hidden_act = "relu";
     config.gated_mlp = false;
     config.tie_word_embeddings = true;
+    config.scale_decoder_outputs = true;
   }
   RandomStream rng(seed, "toy/model");
   auto made = model::Transformer::random(config, c10::ScalarType::Float, rng);

@@ -147,6 +147,7 @@ int check_plugin(const plugin::PluginInfo& info, bool json) {
     throw Error(fmt::format("{}: is not there; build the target mneme-contract", program.string()));
   bp::environment changed = boost::this_process::environment();
   changed["MNEME_CONTRACT_PLUGIN"] = info.file.string();
+  changed["OMP_NUM_THREADS"] = "1";  // the toy model is too small for threads
   const std::vector<std::string> command{program.string(), "--reporter", "contract"};
   const bool passed = (json ? bp::system(command, changed, bp::std_out > stderr) : bp::system(command, changed)) == 0;
   if (json) fmt::print("{}\n", Json{{"name", info.name}, {"file", info.file.string()}, {"passed", passed}}.dump());
