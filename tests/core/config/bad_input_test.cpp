@@ -107,7 +107,7 @@ TEST_CASE("values that are still to be given are listed all at once", "[config][
              Contains("resolving the run e=1") && Contains("\n  a\n  b.c\n  b.d ('a' is still \?\?\?)"));
 }
 
-TEST_CASE("no two runs get one directory", "[config][bad]") {
+TEST_CASE("D3: no two runs get one directory", "[config][bad][D3]") {
   const ConfigTree tree({{"config.yaml", "a: 1\nhydra: {sweep: {subdir: same}}\n"}});
   const Plan plan = tree.plan({"a=1,1,2"}, true);
   REQUIRE(plan.runs.size() == 3);

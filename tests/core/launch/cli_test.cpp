@@ -152,7 +152,7 @@ TEST_CASE("a missing program is said, and plan goes on without it", "[cli]") {
   CHECK(contains(plan.output, "exp: 3 run(s)"));
 }
 
-TEST_CASE("a failed sweep exits with 1 and names the failure; resume does only what is left", "[cli]") {
+TEST_CASE("a failed sweep exits with 1 and names the failure; resume does only what is left", "[cli][D4]") {
   const Place place(
       "seed: 1\nfake: {steps: 2, behave: ok, attempts: 1}\nlauncher: {name: local, jobs: 2}\n"
       "sweep:\n  blocks:\n    - grid: {fake.behave: \"abort,ok\"}\n    - grid: {fake.steps: \"3,4\"}\n");
