@@ -67,7 +67,8 @@ std::string in_words(const SlurmTask& task) {
 
 /// " on node3", where an attempt of the run has begun.
 std::string where(const RunReport& report) {
-  return report.attempt ? fmt::format(" on {}", report.attempt->process.host) : "";
+  const bool known = report.attempt && !report.attempt->process.host.empty();
+  return known ? fmt::format(" on {}", report.attempt->process.host) : "";
 }
 
 /// The task ended, or is unknown, and the run's files tell of no end.
@@ -160,6 +161,8 @@ SlurmQueue query_slurm(const std::vector<Submission>& submissions) {
     const Submission& submission = *it->second;
     const std::size_t index = std::stoul(fields[2]);
     if (index >= submission.runs.size()) continue;
+    // Another job of this name belongs to a sweep that was here before and was removed.
+    if (!submission.job.empty() && fields[1] != submission.job) continue;
     SlurmTask& task = queue.tasks[submission.runs[index]];
     // An older submission of the same run does not speak for it.
     if (!submission.job.empty() && task.id != fmt::format("{}_{}", submission.job, index)) continue;
