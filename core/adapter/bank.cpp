@@ -231,6 +231,9 @@ AdapterId AdapterBank::create_sparse(const std::string& name, std::vector<Sparse
         support.positions.numel() == 0 || (support.positions.min().item<std::int64_t>() >= 0 &&
                                            support.positions.max().item<std::int64_t>() < linear.in * linear.out),
         "adapter '{}': a position is outside the weight of {}", name, linear.name);
+    MNEME_CHECK(std::find(made.support_linears.begin(), made.support_linears.end(), support.linear) ==
+                    made.support_linears.end(),
+                "adapter '{}': {} is there twice; put all its positions into one support", name, linear.name);
     made.support_linears.push_back(support.linear);
     made.support_positions.push_back(support.positions.contiguous());
   }
@@ -289,7 +292,11 @@ const LoraOptions* AdapterBank::lora_options(AdapterId id) const {
 
 void AdapterBank::set_trainable(const std::vector<AdapterId>& ids) {
   std::int64_t size = 0;
-  for (const AdapterId id : ids) size += entry(id).size;
+  for (const AdapterId id : ids) {
+    MNEME_CHECK(std::count(ids.begin(), ids.end(), id) == 1, "adapter '{}' is named twice among the trainable ones",
+                entry(id).name);
+    size += entry(id).size;
+  }
   for (auto& e : entries_) {
     if (!e->trained) continue;
     e->trained = false;
@@ -302,7 +309,6 @@ void AdapterBank::set_trainable(const std::vector<AdapterId>& ids) {
   std::int64_t offset = 0;
   for (const AdapterId id : ids) {
     Entry& e = entry(id);
-    MNEME_CHECK(!e.trained, "adapter '{}' is named twice among the trainable ones", e.name);
     at::Tensor part = values_.narrow(0, offset, e.size);
     part.copy_(e.values);
     e.values = part;
@@ -344,13 +350,14 @@ std::vector<ParameterView> AdapterBank::views(AdapterId id) const { return entry
 
 at::Tensor AdapterBank::tensor(AdapterId id, const ParameterView& view) const {
   const Entry& e = entry(id);
+  // The view may come from views(), whose offsets are those of another vector: names tell.
+  const auto own = std::find_if(e.views.begin(), e.views.end(), [&](const ParameterView& v) { return v.name == view.name; });
+  if (own == e.views.end() || view.adapter != id)
+    throw Error(fmt::format("parameter '{}' does not belong to adapter '{}'", view.name, e.name));
+  std::size_t piece = 0;
   std::int64_t start = 0;
-  for (const auto& piece : e.pieces) {
-    if (view.offset < start + piece.numel())
-      return piece.flatten().narrow(0, view.offset - start, view.size()).view(view.shape);
-    start += piece.numel();
-  }
-  throw Error(fmt::format("parameter '{}' does not belong to adapter '{}'", view.name, e.name));
+  while (own->offset >= start + e.piece_sizes[piece]) start += e.piece_sizes[piece++];
+  return e.pieces[piece].flatten().narrow(0, own->offset - start, own->size()).view(own->shape);
 }
 
 void AdapterBank::interpolate(AdapterId dst, AdapterId src, double keep) {
@@ -393,7 +400,13 @@ model::ActiveAdapters AdapterBank::resolve(const ForwardSpec& spec) const {
   return active;
 }
 
-std::string AdapterBank::digest(AdapterId id) const { return tensor_digest(entry(id).values); }
+std::string AdapterBank::digest(AdapterId id) const {
+  Entry same = entry(id);
+  same.id = 0, same.name.clear();
+  StateHasher hasher;
+  same.visit_state(hasher);
+  return hasher.hex();
+}
 
 void AdapterBank::visit_state(StateVisitor& v) {
   if (v.loading()) set_trainable({});

@@ -74,7 +74,7 @@ class AdapterBank {
 
   at::Tensor values(AdapterId id) const;                 ///< fp32 [n_id], shares storage with the adapter
   std::vector<ParameterView> views(AdapterId id) const;  ///< offsets in values(id)
-  /// One parameter as the forward pass sees it: differentiable if its adapter is trained.
+  /// One parameter, of views(id) or views(), as the forward pass sees it: differentiable if its adapter is trained.
   at::Tensor tensor(AdapterId id, const ParameterView& view) const;
   /// The tensors that autograd differentiates, in the order of values(); each is a contiguous piece of it.
   const std::vector<at::Tensor>& leaves() const;
@@ -85,7 +85,7 @@ class AdapterBank {
 
   model::ActiveAdapters resolve(const ForwardSpec& spec) const;
 
-  /// SHA-256 of an adapter's values: equal digests mean equal forward passes.
+  /// SHA-256 of an adapter's kind, options and values: equal digests mean equal forward passes.
   std::string digest(AdapterId id) const;
 
   void visit_state(StateVisitor& visitor);

@@ -11,6 +11,7 @@
 #include "core/base/file.h"
 #include "core/model/config_fields.h"
 #include "core/model/safetensors.h"
+#include "core/model/torch_archive.h"
 
 namespace mneme {
 namespace fs = std::filesystem;
@@ -199,7 +200,9 @@ AdapterId read_peft(const fs::path& directory, AdapterBank& bank, const model::T
   const Json json = Json::parse(read_file(config_file), nullptr, false);
   if (!json.is_object()) throw Error(fmt::format("{}: is not a JSON object", config_file.string()));
   const model::ConfigFields fields(json, config_file.string());
-  const auto found = model::read_safetensors(directory / "adapter_model.safetensors");
+  const bool archive = !fs::exists(directory / "adapter_model.safetensors") && fs::exists(directory / "adapter_model.bin");
+  const auto found = archive ? model::read_torch_archive(directory / "adapter_model.bin")
+                             : model::read_safetensors(directory / "adapter_model.safetensors");
   const std::string type = fields.text("peft_type", "");
   if (type == "PROMPT_TUNING") return read_prompt(fields, found, bank, model, name);
   if (type != "LORA") fields.refuse("peft_type", "supported are \"LORA\" and \"PROMPT_TUNING\"");

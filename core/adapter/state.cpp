@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <bit>
+#include <charconv>
+#include <cstdlib>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -112,6 +114,11 @@ struct StateLoader::Data {
                               file.string(), path));
     return it->second;
   }
+  [[noreturn]] void refuse(const std::string& path, const char* expected) const {
+    throw Error(fmt::format("{}: state '{}' is '{}'; expected {}. It was saved by another version of the program or the "
+                            "strategy",
+                            file.string(), path, scalars.at(path), expected));
+  }
 };
 
 StateLoader::StateLoader(const std::filesystem::path& file) : data_(std::make_unique<Data>()) {
@@ -122,15 +129,27 @@ StateLoader::StateLoader(const std::filesystem::path& file) : data_(std::make_un
 StateLoader::~StateLoader() = default;
 
 void StateLoader::on_tensor(const std::string& path, at::Tensor& value) {
-  if (data_->scalar(path) == "none") {
-    value = at::Tensor();
-    return;
-  }
-  value = data_->tensors.at(path).clone();
+  const std::string& kind = data_->scalar(path);
+  const auto it = data_->tensors.find(path);
+  if (kind != "none" && (kind != "tensor" || it == data_->tensors.end())) data_->refuse(path, "a tensor");
+  value = kind == "none" ? at::Tensor() : it->second.clone();
 }
-void StateLoader::on_integer(const std::string& path, std::int64_t& value) { value = std::stoll(data_->scalar(path)); }
-void StateLoader::on_real(const std::string& path, double& value) { value = std::stod(data_->scalar(path)); }
-void StateLoader::on_text(const std::string& path, std::string& value) { value = data_->scalar(path).substr(1); }
+void StateLoader::on_integer(const std::string& path, std::int64_t& value) {
+  const std::string& text = data_->scalar(path);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) data_->refuse(path, "a whole number");
+}
+void StateLoader::on_real(const std::string& path, double& value) {
+  const std::string& text = data_->scalar(path);
+  char* end = nullptr;
+  value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != 0) data_->refuse(path, "a number");
+}
+void StateLoader::on_text(const std::string& path, std::string& value) {
+  const std::string& text = data_->scalar(path);
+  if (!text.starts_with('=')) data_->refuse(path, "a text");
+  value = text.substr(1);
+}
 
 // ---- size and hash
 

@@ -73,7 +73,7 @@ class StateSaver final : public StateVisitor {
   std::unique_ptr<Data> data_;
 };
 
-/// Restores what StateSaver wrote. A part that the file lacks is an Error naming it.
+/// Restores what StateSaver wrote. A part that the file lacks, or has as something else, is an Error naming it.
 class StateLoader final : public StateVisitor {
  public:
   explicit StateLoader(const std::filesystem::path& file);

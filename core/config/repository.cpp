@@ -278,6 +278,9 @@ std::vector<std::string> Repository::options(const std::string& group) const {
 }
 
 std::vector<std::string> Repository::group_names() const {
+  const auto is_root = [&](const fs::path& path) {
+    return std::any_of(roots_.begin(), roots_.end(), [&](const SearchRoot& root) { return root.directory == path; });
+  };
   std::set<std::string> names;
   for (const SearchRoot& root : roots_) {
     if (!root.mount.empty()) {
@@ -285,7 +288,7 @@ std::vector<std::string> Repository::group_names() const {
       continue;
     }
     for (const fs::path& path : children(root.directory))
-      if (directory_exists(path) && holds_configs(path, 1)) names.insert(path.filename().string());
+      if (directory_exists(path) && !is_root(path) && holds_configs(path, 1)) names.insert(path.filename().string());
   }
   return {names.begin(), names.end()};
 }

@@ -50,7 +50,7 @@ class Repository {
   bool group_exists(const std::string& group) const;
   /// Sorted names of a group's options.
   std::vector<std::string> options(const std::string& group) const;
-  /// Sorted names of all groups below the roots, two levels deep, for suggestions.
+  /// Sorted names of the groups directly below the roots, for suggestions.
   std::vector<std::string> group_names() const;
   /// The roots, one per line, for messages.
   std::string search_path_text() const;

@@ -10,7 +10,7 @@ namespace mneme::data {
 /// The options of a stream of kind `files` from the resolved `stream` group:
 ///   kind: files   name   root   directory   seed   max_train   max_eval   max_test   order: [name, ..]
 ///   tasks: {name: {metric, more_metrics, labels, max_new_tokens, instruction, cue, keep_from, cut_front, source,
-///   epochs, directory}}
+///   epochs (where train.epochs_per_task is empty; else train.epochs), directory}}
 /// Throws ConfigError with file, line and the nearest key for unknown keys, wrong types and missing values.
 StreamOptions stream_options(const config::Node& stream);
 

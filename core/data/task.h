@@ -32,7 +32,7 @@ struct TaskSpec {
   std::string keep_from;
   bool cut_front = false;                   ///< what a too long body loses: its end, or (dialogues) its beginning
   SourceText source = SourceText::kPrompt;  ///< what becomes Example::source
-  std::optional<std::int64_t> epochs;       ///< instead of the run's; absent: the run's
+  std::optional<std::int64_t> epochs;       ///< instead of train.epochs; train.epochs_per_task wins
 };
 
 /// Where a task's rows come from: files, a generator, memory. Immutable, usable by several threads at once.

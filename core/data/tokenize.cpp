@@ -30,8 +30,10 @@ bool ends_within_character(std::string_view text) {
 void keep_front(const text::Tokenizer& tokenizer, TokenIds& ids, std::size_t room) {
   ids.resize(room);
   const auto incomplete = [&] {
-    const std::size_t tail = std::min(ids.size(), kTokensPerCharacter);
-    return tail > 0 && ends_within_character(tokenizer.decode(std::span(ids).last(tail)));
+    std::string end;
+    for (const std::int32_t id : std::span(ids).last(std::min(ids.size(), kTokensPerCharacter)))
+      end += tokenizer.bytes_of(id);
+    return ends_within_character(end);
   };
   for (std::size_t i = 1; i < kTokensPerCharacter && incomplete(); ++i) ids.pop_back();
 }
@@ -41,7 +43,7 @@ void keep_back(const text::Tokenizer& tokenizer, TokenIds& ids, std::size_t room
   ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(room));
   const auto incomplete = [&] {
     if (ids.empty()) return false;
-    const std::string first = tokenizer.decode(std::span(ids).first(1));
+    const std::string first = tokenizer.bytes_of(ids.front());
     return !first.empty() && is_continuation(first.front());
   };
   for (std::size_t i = 1; i < kTokensPerCharacter && incomplete(); ++i) ids.erase(ids.begin());

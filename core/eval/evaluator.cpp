@@ -20,8 +20,10 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
   for (const data::Task& task : stream.tasks) {
     EvalTask made{task, {}, {}};
     const std::int64_t new_tokens = task.spec().max_new_tokens;
-    const data::TokenizedSplit rows =
-        data::tokenize_split(tokenizer, task, split_, form.prompt_limits(options_.max_length, new_tokens), cache);
+    const data::LengthLimits limits =
+        with_context(fmt::format("making room for the answers of task '{}'", task.name()),
+                     [&] { return form.prompt_limits(options_.max_length, new_tokens); });
+    const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, cache);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       model::GenerateJob job{.prompt = form.prompt(rows[i].prompt), .max_new_tokens = new_tokens};
       if (const auto eos = tokenizer.eos()) job.stop.push_back(*eos);
@@ -33,7 +35,12 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
   }
 }
 
-std::string Evaluator::text_of(const Tokens& ids) const { return strategy_.answer(tokenizer_.decode(ids)); }
+std::string Evaluator::text_of(const Tokens& ids) const {
+  std::string text = tokenizer_.decode(ids);
+  std::size_t end = text.size();
+  for (const std::string& stop : options_.stop) end = std::min(end, text.find(stop));
+  return strategy_.answer(text.substr(0, end));
+}
 
 std::vector<std::string> Evaluator::label_answers(const EvalTask& task, std::int64_t index) {
   PromptBatch batch{task.prompts, {}};

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/model/safetensors.h"
+#include "core/model/torch_archive.h"
 #include "core/model/transformer.h"
 #include "core/model/transformer_parts.h"
 
@@ -33,22 +34,32 @@ std::set<std::string> shard_names(const fs::path& index) {
   return names;
 }
 
+using Reader = std::map<std::string, at::Tensor> (*)(const fs::path&);
+
+/// A form of checkpoint: one file, or shards that an index names.
+struct Form {
+  const char* single;
+  const char* index;
+  Reader read;
+};
+constexpr std::array<Form, 2> kForms{{{"model.safetensors", "model.safetensors.index.json", read_safetensors},
+                                      {"pytorch_model.bin", "pytorch_model.bin.index.json", read_torch_archive}}};
+
 std::map<std::string, at::Tensor> read_tensors(const fs::path& directory) {
-  const fs::path single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
-  if (fs::exists(single)) return read_safetensors(single);
-  if (!fs::exists(index))
-    throw Error(
-        fmt::format("{}: neither model.safetensors nor model.safetensors.index.json is there; expected a "
-                    "model directory in the form of Hugging Face",
-                    directory.string()));
-  std::map<std::string, at::Tensor> all;
-  for (const std::string& name : shard_names(index)) {
-    for (auto& [tensor, value] : read_safetensors(directory / name)) {
-      if (!all.emplace(tensor, value).second)
-        throw Error(fmt::format("{}: tensor '{}' is in two files of the checkpoint", directory.string(), tensor));
-    }
+  for (const Form& form : kForms) {
+    if (fs::exists(directory / form.single)) return form.read(directory / form.single);
+    if (!fs::exists(directory / form.index)) continue;
+    std::map<std::string, at::Tensor> all;
+    for (const std::string& name : shard_names(directory / form.index))
+      for (auto& [tensor, value] : form.read(directory / name))
+        if (!all.emplace(tensor, value).second)
+          throw Error(fmt::format("{}: tensor '{}' is in two files of the checkpoint", directory.string(), tensor));
+    return all;
   }
-  return all;
+  throw Error(
+      fmt::format("{}: none of model.safetensors, model.safetensors.index.json, pytorch_model.bin and "
+                  "pytorch_model.bin.index.json is there; expected a model directory in the form of Hugging Face",
+                  directory.string()));
 }
 
 /// Further names of the embedding, which files repeat.

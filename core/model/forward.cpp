@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <optional>
@@ -6,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/model/blocks/label_loss.h"
 #include "core/model/layer_stack.h"
+#include "core/model/recompute.h"
 #include "core/model/source_target.h"
 #include "core/model/token_axis.h"
 #include "core/model/transformer.h"
@@ -17,9 +19,11 @@ namespace {
 /// One forward pass: from ids to losses, logits and hidden states.
 class ForwardPass {
  public:
-  ForwardPass(const ModelWeights& weights, const ForwardRequest& request)
+  /// \param frozen whether the weights stay until the backward pass
+  ForwardPass(const ModelWeights& weights, const ForwardRequest& request, bool frozen)
       : weights_(weights),
         request_(request),
+        recompute_(request.recompute && frozen && request.capture_linears.empty() && c10::GradMode::is_enabled()),
         context_{.backend = request.backend, .dropout = request.dropout},
         layers_(static_cast<std::int64_t>(weights.layers.size())),
         end_(request.end_layer < 0 ? layers_ : request.end_layer),
@@ -92,11 +96,16 @@ class ForwardPass {
     return request_.resume.defined() && &axis == &first_axis() ? request_.resume : axis.embed(weights_);
   }
 
+  StackOutput run_layers(const TokenAxis& axis, const StackRequest& request, const PackedAttention& attention) const {
+    return recompute_ ? run_stack_recomputed(weights_, input(axis), request, attention)
+                      : run_stack(weights_, input(axis), request);
+  }
+
   /// Runs the encoder. \return whether the pass goes on with the decoder
   bool encode() {
     const StackWeights& stack = weights_.stacks[0];
     PackedAttention attention({.full = attention_spec(weights_, stack, source_->full_span())}, context_);
-    StackOutput layers = run_stack(weights_, input(*source_), stack_request(stack, *source_, attention));
+    StackOutput layers = run_layers(*source_, stack_request(stack, *source_, attention), attention);
     keep_captured(layers);
     if (partial() && end_ <= stack.end_layer) {
       keep_hidden(*source_, sum(layers));
@@ -120,7 +129,7 @@ class ForwardPass {
     if (source_) request.memory = &memory_;
     if (prune) request.last_rows = rows.rows;
     request.last_offsets = rows.offsets;
-    StackOutput layers = run_stack(weights_, input(*axis_), request);
+    StackOutput layers = run_layers(*axis_, request, attention);
     keep_captured(layers);
     if (partial())
       keep_hidden(*axis_, sum(layers));
@@ -162,6 +171,7 @@ class ForwardPass {
 
   const ModelWeights& weights_;
   const ForwardRequest& request_;
+  bool recompute_;
   blocks::BlockContext context_;
   std::int64_t layers_, end_;
   bool want_all_;
@@ -176,7 +186,8 @@ class ForwardPass {
 ForwardOutput Transformer::forward(const ForwardRequest& request) const {
   MNEME_CHECK(request.batch != nullptr && request.batch->sequences() >= 1, "A forward pass needs a batch of sequences");
   std::unique_ptr<ModelWeights> scratch;
-  return ForwardPass(Weights::of(*this, scratch), request).run();
+  const ModelWeights& weights = Weights::of(*this, scratch);
+  return ForwardPass(weights, request, scratch == nullptr).run();
 }
 
 }  // namespace mneme::model

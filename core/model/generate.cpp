@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/model/beam_search.h"
 #include "core/model/job_adapters.h"
 #include "core/model/next_token.h"
@@ -15,6 +16,13 @@
 
 namespace mneme::model {
 namespace {
+
+/// Names the random stream of a prompt, so that what is drawn for it depends neither on others nor on their order.
+std::string digest_of(std::span<const std::int32_t> prompt) {
+  Sha256 hash;
+  hash.update(prompt.data(), prompt.size_bytes());
+  return hash.hex();
+}
 
 SlotDecoder::Size decoder_size(std::span<const GenerateJob> jobs, const ActiveAdapters& adapters, std::int64_t slots) {
   SlotDecoder::Size size{.slots = slots, .prompt = 1, .new_tokens = 1};
@@ -185,7 +193,7 @@ class Generator {
       jobs.push_back(static_cast<std::int64_t>(next_));
       slots_[s] = {.job = next_};
       if (const auto& sampling = options_.sampling)
-        slots_[s].random.emplace(sampling->seed, fmt::format("{}/{}", sampling->stream, next_));
+        slots_[s].random.emplace(sampling->seed, fmt::format("{}/{}", sampling->stream, digest_of(jobs_[next_].prompt)));
       ++next_;
       ++active_;
     }

@@ -16,8 +16,8 @@ struct Sampling {
   double temperature = 1;           ///< logits are divided by it; > 0
   std::int64_t top_k = 0;           ///< only the k likeliest tokens; 0: all
   double top_p = 1;                 ///< only the likeliest tokens that together have this probability
-  std::uint64_t seed = 0;           ///< of the random streams, one per job
-  std::string stream = "generate";  ///< their name, before "/<job>"
+  std::uint64_t seed = 0;           ///< of the random streams, one per prompt
+  std::string stream = "generate";  ///< their name, before "/<prompt>"
 };
 
 /// Several continuations at once, the best of which is the answer. As in transformers.

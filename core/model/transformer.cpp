@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/model/layer_stack.h"
+#include "core/model/memory_estimate.h"
 #include "core/model/transformer_parts.h"
 
 namespace mneme::model {
@@ -21,6 +22,12 @@ at::Tensor normal_tensor(const std::vector<std::int64_t>& shape, double deviatio
 }
 
 bool ends_with(const std::string& name, std::string_view end) { return name.ends_with(end); }
+
+bool joins_residual(const std::string& name) {
+  for (const char* end : {".o_proj.weight", ".down_proj.weight", ".o.weight", ".wo.weight"})
+    if (ends_with(name, end)) return true;
+  return false;
+}
 
 /// W + scale · B A of one adapter, into the fp32 weights by linear.
 void add_low_rank(std::vector<at::Tensor>& linears, const LowRankDelta& delta) {
@@ -47,12 +54,15 @@ std::unique_ptr<Transformer> Transformer::random(const TransformerConfig& config
                                                  RandomStream& rng) {
   check_config(config, "a model to be made at random");
   constexpr double kDeviation = 0.02;
-  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers));
+  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(config.total_layers()));
   std::map<std::string, at::Tensor> named;
   for (const auto& [name, shape] : weight_shapes(config)) {
-    const bool joins_residual = ends_with(name, "o_proj.weight") || ends_with(name, "down_proj.weight");
-    named[name] = shape.size() == 1 ? at::ones(shape, at::kFloat)
-                                    : normal_tensor(shape, joins_residual ? residual : kDeviation, rng);
+    if (ends_with(name, ".bias"))
+      named[name] = at::zeros(shape, at::kFloat);
+    else if (shape.size() == 1)
+      named[name] = at::ones(shape, at::kFloat);
+    else
+      named[name] = normal_tensor(shape, joins_residual(name) ? residual : kDeviation, rng);
   }
   return std::unique_ptr<Transformer>(
       new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, named), {}})));
@@ -63,15 +73,7 @@ c10::ScalarType Transformer::dtype() const { return parts_->weights.dtype; }
 const std::vector<LinearInfo>& Transformer::linears() const { return parts_->weights.linears; }
 const std::vector<GroupInfo>& Transformer::groups() const { return parts_->weights.groups; }
 
-std::int64_t Transformer::parameter_count() const {
-  std::int64_t count = 0;
-  for (const auto& [name, shape] : weight_shapes(config())) {
-    std::int64_t n = 1;
-    for (const std::int64_t size : shape) n *= size;
-    count += n;
-  }
-  return count;
-}
+std::int64_t Transformer::parameter_count() const { return model::parameter_count(config()); }
 
 std::vector<std::pair<std::string, at::Tensor>> Transformer::weights() const {
   auto named = named_weights(parts_->weights);

@@ -37,6 +37,7 @@ struct ForwardRequest {
   at::Tensor resume{};                          ///< [N, D] hidden states entering first_layer
   std::vector<std::int64_t> capture_linears{};  ///< linears whose inputs are returned
   BlockBackend backend = BlockBackend::kFused;
+  bool recompute = false;  ///< keep layers' inputs only and compute layers again for the gradient: less memory
 };
 
 /// R rows: M, B or N by RowsNeeded.

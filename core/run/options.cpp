@@ -23,7 +23,9 @@ const ParamSpecs& adapter_specs() {
       {"rank", kInt, "8", ">= 1", "rank of the update"},
       {"alpha", kReal, "16", "> 0", "the update is scaled by alpha / rank"},
       {"dropout", kReal, "0", "[0, 1)", "on the adapter's input, in training"},
-      {"targets", kTextList, "[q_proj, v_proj]", "", "linears by the last part of their name, or all-linear"},
+      {"targets", kTextList, "[q_proj, v_proj]", "", "linears by the end of their path, a regular expression for whole paths, or all-linear"},
+      {"rank_stabilised", kBool, "false", "", "whether the update is scaled by alpha / sqrt(rank) instead"},
+      {"peft", kText, "\"\"", "", "PEFT directory whose settings and values adapters start with instead"},
       {"first_layer", kInt, "0", ">= 0", "no adapter below this layer"}};
   return specs;
 }
@@ -31,10 +33,10 @@ const ParamSpecs& adapter_specs() {
 const ParamSpecs& train_specs() {
   static const ParamSpecs specs = {
       {"epochs", kInt, "1", ">= 1", "passes over a task's samples"},
-      {"epochs_per_task", kIntList, "[]", "", "epochs by position in the stream; empty: train.epochs for all"},
+      {"epochs_per_task", kIntList, "[]", ">= 1", "epochs by position in the stream; empty: each task's own (stream.tasks.<name>.epochs), else train.epochs"},
       {"batch_size", kInt, "16", ">= 1", "sequences per optimiser step"},
       {"accumulation", kInt, "1", ">= 1", "micro-batches that a step is cut into; never changes the result"},
-      {"max_steps", kInt, "0", ">= 0", "optimiser steps per task at most; 0: no limit"},
+      {"max_steps", kInt, "0", ">= 0", "optimiser steps per phase of a task at most; 0: no limit"},
       {"learning_rate", kReal, "1e-4", "> 0", "of AdamW"},
       {"schedule", kChoice, "constant", "constant|linear|cosine", "of the learning rate after warm-up, anew for each task"},
       {"warmup_steps", kInt, "0", ">= 0", "steps of linear warm-up"},
@@ -45,6 +47,7 @@ const ParamSpecs& train_specs() {
       {"epsilon", kReal, "1e-8", "> 0", "of AdamW"},
       {"clip", kReal, "1.0", ">= 0", "largest 2-norm of a step's gradient; 0: no clipping"},
       {"optimizer_reset", kChoice, "per_task", "per_task|never", "whether AdamW's moments start anew with each task"},
+      {"recompute", kBool, "false", "", "activations are computed again for the gradient: less memory, more time"},
       {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"},
       {"max_answer", kInt, "0", ">= 0", "tokens of an answer that are learnt; longer ones are cut, which is logged; 0: never cut"}};
   return specs;
@@ -55,7 +58,14 @@ const ParamSpecs& eval_specs() {
       {"split", kChoice, "test", "test|eval", "which rows are answered"},
       {"protocol", kChoice, "generate", "generate|labels", "greedy text, or the likeliest label where a task has labels"},
       {"rows", kChoice, "all", "all|lower|last", "cells of R: all, tasks seen so far, or row 0 and the last one"},
-      {"decode_slots", kInt, "32", ">= 1", "sequences decoded at once; never changes the result"}};
+      {"decode_slots", kInt, "32", ">= 1", "sequences decoded at once; never changes the result"},
+      {"beams", kInt, "1", ">= 1", "beams of beam search; 1: none"},
+      {"length_penalty", kReal, "1", "", "of beam search: scores are divided by length^this"},
+      {"repetition_penalty", kReal, "1", "> 0", "above 1 tokens that were read already become less likely"},
+      {"temperature", kReal, "0", ">= 0", "above 0 tokens are drawn instead of the likeliest taken"},
+      {"top_k", kInt, "0", ">= 0", "tokens are drawn from the k likeliest; 0: from all"},
+      {"top_p", kReal, "1", "(0, 1]", "tokens are drawn from the likeliest that have this probability together"},
+      {"stop", kTextList, "[]", "", "texts that end an answer; they are cut off"}};
   return specs;
 }
 
@@ -81,7 +91,34 @@ AdapterOptions read_adapter(const config::Section& s) {
   options.lora.dropout = s.real("dropout");
   options.lora.targets = s.texts("targets");
   options.lora.first_layer = s.int64("first_layer");
+  options.lora.rank_stabilised = s.flag("rank_stabilised");
+  options.peft = s.text("peft");
   return options;
+}
+
+EvalOptions read_eval(const config::Section& s) {
+  EvalOptions o;
+  o.split = s.text("split");
+  o.protocol = s.text("protocol");
+  o.rows = s.text("rows");
+  o.decode_slots = s.int64("decode_slots");
+  o.stop = s.texts("stop");
+  for (const std::string& stop : o.stop)
+    if (stop.empty()) s.fail("stop", "holds an empty text, which would end every answer at once");
+  return o;
+}
+
+model::GenerateOptions read_generation(const config::Section& s, std::uint64_t seed) {
+  model::GenerateOptions o;
+  o.beam = {.beams = s.int64("beams"), .length_penalty = s.real("length_penalty")};
+  o.repetition_penalty = s.real("repetition_penalty");
+  if (s.real("temperature") > 0)
+    o.sampling = model::Sampling{.temperature = s.real("temperature"),
+                                 .top_k = s.int64("top_k"),
+                                 .top_p = s.real("top_p"),
+                                 .seed = seed};
+  if (o.sampling && o.beam.beams > 1) s.fail("beams", "must be 1 where temperature is above 0");
+  return o;
 }
 
 TrainOptions read_train(const config::Section& s) {
@@ -136,16 +173,17 @@ RunOptions read_options(const config::Node& resolved) {
                      train = checked("train", train_specs()), eval = checked("eval", eval_specs()),
                      save = checked("save", save_specs());
   RunOptions options;
-  options.seed = static_cast<std::uint64_t>(root.int64("seed"));
+  const std::int64_t seed = root.int64("seed");
+  if (seed < 0) root.fail("seed", fmt::format("is {}; expected at least 0", seed));
+  options.seed = static_cast<std::uint64_t>(seed);
   options.model = read_model(config::Section(model, "model"));
   options.adapter = read_adapter(config::Section(adapter, "adapter"));
   options.train = read_train(config::Section(train, "train"));
   options.max_length = train.at("max_length").as_int();
   options.max_answer = train.at("max_answer").as_int();
-  options.eval.split = eval.at("split").as_string();
-  options.eval.protocol = eval.at("protocol").as_string();
-  options.eval.rows = eval.at("rows").as_string();
-  options.eval.decode_slots = eval.at("decode_slots").as_int();
+  options.recompute = train.at("recompute").as_bool();
+  options.eval = read_eval(config::Section(eval, "eval"));
+  options.generation = read_generation(config::Section(eval, "eval"), options.seed);
   options.eval.max_length = options.max_length;
   options.save.adapters = save.at("adapters").as_string();
   options.save.checkpoint = save.at("checkpoint").as_bool();

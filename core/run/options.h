@@ -35,7 +35,9 @@ struct RunOptions {
   ModelOptions model;
   AdapterOptions adapter;
   TrainOptions train;
+  bool recompute = false;  ///< see LearnerOptions
   EvalOptions eval;
+  model::GenerateOptions generation;  ///< the keys of `eval` that say how answers are made
   SaveOptions save;
   std::string strategy;      ///< a plugin's name or path
   config::Node stream_node;  ///< checked where the stream is built

@@ -60,7 +60,7 @@ class Documents {
  public:
   Documents(const PretrainText& options, std::int64_t max_length)
       : max_length_(max_length), order_(options.seed, "pretrain/order"), generator_(options.seed) {
-for (const auto& file : options.files) read(file, options.answers);
+    for (const auto& file : options.files) read(file, options.answers);
     MNEME_CHECK(options.kind == "generated" || !rows_.empty(), "text.files: the {} file(s) hold no document",
                 options.files.size());
   }

@@ -45,6 +45,7 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
       options_(read_options(resolved)),
       descriptor_(plugins.load(options_.strategy)) {
   stream_ = build_stream(options_);
+  options_.train.epochs_per_task = epochs_per_task(options_.train, task_specs(stream_));
   tokenizer_ = text::load_tokenizer(model_directory(options_.model));
   tasks_ = task_infos(stream_);
   const data::SequenceForm form = sequence_form(*tokenizer_, options_.model);
@@ -56,10 +57,7 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
-  learner_.emplace(build_model(options_.model),
-                   LearnerOptions{options_.seed, options_.adapter, options_.train.batch_size,
-                                  options_.eval.decode_slots, options_.cache},
-                   *record_);
+  learner_.emplace(build_model(options_.model), learner_options(), *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;
@@ -70,6 +68,23 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
 }
 
 Session::~Session() = default;
+
+LearnerOptions Session::learner_options() const {
+  LearnerOptions learner{.seed = options_.seed,
+                         .adapter = options_.adapter,
+                         .pass_batch = options_.train.batch_size,
+                         .decode_slots = options_.eval.decode_slots,
+                         .cache = options_.cache,
+                         .recompute = options_.recompute,
+                         .generation = options_.generation};
+  if (!options_.eval.stop.empty())
+    learner.generation.stop_when = [this](std::size_t, std::span<const std::int32_t> answer) {
+      const std::string text = tokenizer_->decode(answer);
+      return std::any_of(options_.eval.stop.begin(), options_.eval.stop.end(),
+                         [&text](const std::string& stop) { return text.find(stop) != text.npos; });
+    };
+  return learner;
+}
 
 void Session::plan_stages() {
   stages_ = strategy_->plan(tasks_);

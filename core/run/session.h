@@ -41,6 +41,7 @@ class Session {
 
  private:
   RunInfo info() const;
+  LearnerOptions learner_options() const;
   void visit_progress(StateVisitor& visitor);
   void visit_state(StateVisitor& visitor);
   void checkpoint();

@@ -59,7 +59,7 @@ Load load_of(const RunOptions& options, const std::vector<data::TaskSize>& tasks
   const TrainOptions& train = options.train;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const data::SplitSize& rows = tasks[i].split(data::Split::kTrain);
-    const std::int64_t epochs = i < train.epochs_per_task.size() ? train.epochs_per_task[i] : train.epochs;
+    const std::int64_t epochs = train.epochs_per_task[i];
     std::int64_t steps = (rows.rows + train.batch_size - 1) / train.batch_size * epochs;
     double samples = static_cast<double>(rows.rows * epochs);
     if (train.max_steps > 0 && steps > train.max_steps) {
@@ -102,11 +102,14 @@ const Validator::Model& Validator::model(const ModelOptions& options) {
 }
 
 Forecast Validator::check(const config::Node& resolved) {
-  const RunOptions options = read_options(resolved);
+  RunOptions options = read_options(resolved);
   const PluginDescriptor& descriptor = plugins_.load(options.strategy);
   plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
   const Model& model = this->model(options.model);
   const auto tasks = data::check_stream(options.stream_node, streams_);
+  std::vector<data::TaskSpec> specs;
+  for (const data::TaskSize& task : tasks) specs.push_back(task.spec);
+  options.train.epochs_per_task = epochs_per_task(options.train, specs);
 
   const Load load = load_of(options, tasks, model.bytes_per_token);
   const bool joint = (descriptor.capabilities & kJointTraining) != 0;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/adapter/peft.h"
 #include "core/adapter/state.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -60,6 +61,7 @@ Learner::~Learner() = default;
 
 AdapterId Learner::create_adapter(const std::string& name, const std::string& start, std::int64_t first_layer) {
   if (options_.adapter.kind == "full") return bank_.create_full(name);
+  if (!options_.adapter.peft.empty()) return read_peft(options_.adapter.peft, bank_, *model_, name);
   RandomStream stream(options_.seed, "adapter/" + start);
   LoraOptions lora = options_.adapter.lora;
   lora.first_layer = std::max(lora.first_layer, first_layer);
@@ -86,6 +88,7 @@ model::ForwardOutput Learner::forward(const ForwardSpec& spec, const Batch& batc
   request.end_layer = spec.end_layer;
   request.resume = spec.resume;
   request.capture_linears = spec.capture_linears;
+  request.recompute = options_.recompute;
   const auto layers = static_cast<double>(model_->config().total_layers());
   const double end = spec.end_layer < 0 ? layers : static_cast<double>(spec.end_layer);
   const double part = (end - static_cast<double>(spec.first_layer)) / layers;
@@ -160,7 +163,7 @@ std::vector<Tokens> Learner::generate(const ForwardSpec& spec, const PromptBatch
     job_prompts.push_back(static_cast<std::int64_t>(i));
   }
   if (!jobs.empty()) {
-    model::GenerateOptions options;
+    model::GenerateOptions options = options_.generation;
     options.slots = options_.decode_slots;
     std::vector<Tokens> made = model::generate(*model_, bank_.resolve(chosen(spec, job_prompts)), jobs, options);
     for (std::size_t j = 0; j < jobs.size(); ++j) {
@@ -185,7 +188,7 @@ std::vector<std::vector<double>> Learner::score(const ForwardSpec& spec, const P
 }
 
 at::Tensor Learner::cached(const std::string& key, const std::function<at::Tensor()>& compute) {
-  if (model_digest_.empty()) {
+  if (model_digest_.empty() || options_.adapter.kind == "full") {  // weights that are trained change
     Sha256 hash;
     for (const auto& [name, weight] : model_->weights()) hash.update(name + tensor_digest(weight.detach()));
     model_digest_ = hash.hex();

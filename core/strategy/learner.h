@@ -30,6 +30,7 @@ using Terms = std::vector<Term>;
 struct AdapterOptions {
   std::string kind = "lora";  ///< lora or full
   LoraOptions lora;
+  std::string peft{};  ///< PEFT directory whose settings and values adapters start with instead; "": none
 };
 
 struct LearnerOptions {
@@ -37,7 +38,9 @@ struct LearnerOptions {
   AdapterOptions adapter;
   std::int64_t pass_batch = 16;     ///< sequences at once in passes without training
   std::int64_t decode_slots = 32;   ///< sequences decoded at once
-  std::filesystem::path cache;      ///< directory of caches that outlive the run; empty for none
+  std::filesystem::path cache{};    ///< directory of caches that outlive the run; empty for none
+  bool recompute = false;          ///< activations are computed again for the gradient: less memory, more time
+  model::GenerateOptions generation{};  ///< how answers are made; `slots` and `progress` are set here
 };
 
 /// Work counted over a run.

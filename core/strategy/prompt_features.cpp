@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -12,12 +13,23 @@
 namespace mneme {
 
 namespace {
-/// Hidden states [N, D] of the bare model as they enter a layer.
-at::Tensor lower_states(Learner& learner, const Batch& batch, std::int64_t layer) {
+/// Hidden states of the bare model as they enter a layer, and where the sequences' rows start: an encoder has no rows
+/// for the answers.
+struct LowerStates {
+  at::Tensor states;  // [N, D]
+  std::vector<std::int64_t> offsets;
+
+  at::Tensor of(std::size_t sequence) const {
+    return states.narrow(0, offsets[sequence], offsets[sequence + 1] - offsets[sequence]);
+  }
+};
+
+LowerStates lower_states(Learner& learner, const Batch& batch, std::int64_t layer) {
   at::NoGradGuard off;
   ForwardSpec spec;
   spec.end_layer = layer;
-  return learner.forward(spec, batch).hidden.front().detach();
+  const model::ForwardOutput output = learner.forward(spec, batch);
+  return {output.hidden.front().detach(), output.hidden_offsets.front()};
 }
 
 /// Mean of a prompt's hidden states, each scaled to a root mean square of one before: [D].
@@ -26,13 +38,27 @@ at::Tensor pooled(const at::Tensor& states) {
   return (h / (h.square().mean(1, /*keepdim=*/true) + 1e-12).sqrt()).mean(0);
 }
 
-std::string key_of(const PromptBatch& prompts, std::int64_t layer) {
+using Jobs = std::span<const model::GenerateJob>;
+
+std::string key_of(Jobs prompts, std::int64_t layer) {
   Sha256 hash;
-  for (const model::GenerateJob& job : prompts.prompts) {
+  for (const model::GenerateJob& job : prompts) {
     hash.update(fmt::format("|{}:", job.prompt.size()));
     hash.update(job.prompt.data(), job.prompt.size() * sizeof(job.prompt[0]));
   }
   return fmt::format("prompt features v1, layer {}, {}", layer, hash.hex());
+}
+
+at::Tensor compute_features(Learner& learner, Jobs prompts, std::int64_t layer) {
+  std::vector<at::Tensor> features;
+  const auto step = static_cast<std::size_t>(std::max<std::int64_t>(1, learner.options().pass_batch));
+  for (std::size_t i = 0; i < prompts.size(); i += step) {
+    const Jobs part = prompts.subspan(i, std::min(step, prompts.size() - i));
+    const Batch batch = make_batch(PromptBatch{{part.begin(), part.end()}, {}});
+    const LowerStates states = lower_states(learner, batch, layer);
+    for (std::size_t s = 0; s < part.size(); ++s) features.push_back(pooled(states.of(s)));
+  }
+  return at::stack(features);
 }
 }  // namespace
 
@@ -41,20 +67,15 @@ std::int64_t default_shared_layers(const model::Transformer& model) {
 }
 
 at::Tensor prompt_features(Learner& learner, const PromptBatch& prompts, std::int64_t layer) {
-  return learner.cached(key_of(prompts, layer), [&] {
-    std::vector<at::Tensor> features;
-    const auto step = static_cast<std::size_t>(std::max<std::int64_t>(1, learner.options().pass_batch));
-    for (std::size_t i = 0; i < prompts.prompts.size(); i += step) {
-      const auto first = prompts.prompts.begin() + static_cast<std::ptrdiff_t>(i);
-      const Batch batch = make_batch(
-          PromptBatch{{first, first + static_cast<std::ptrdiff_t>(std::min(step, prompts.prompts.size() - i))}, {}});
-      const at::Tensor states = lower_states(learner, batch, layer);
-      const auto& offsets = batch.packed.offsets;
-      for (std::size_t s = 0; s + 1 < offsets.size(); ++s)
-        features.push_back(pooled(states.narrow(0, offsets[s], offsets[s + 1] - offsets[s])));
-    }
-    return features.empty() ? at::zeros({0, learner.model().config().hidden_size}, at::kFloat) : at::stack(features);
-  });
+  // In pieces, so that prompts which are asked for again with others behind them are found.
+  constexpr std::size_t kPiece = 256;
+  const Jobs all = prompts.prompts;
+  std::vector<at::Tensor> features = {at::zeros({0, learner.model().config().hidden_size}, at::kFloat)};
+  for (std::size_t i = 0; i < all.size(); i += kPiece) {
+    const Jobs piece = all.subspan(i, std::min(kPiece, all.size() - i));
+    features.push_back(learner.cached(key_of(piece, layer), [&] { return compute_features(learner, piece, layer); }));
+  }
+  return at::cat(features);
 }
 
 PromptBatch prompts_of(const Dataset& samples) {
@@ -69,11 +90,10 @@ at::Tensor SharedStates::hold(Learner& learner, const Dataset& samples) {
   std::int64_t bytes = 0;
   std::vector<at::Tensor> features;
   learner.pass_over(samples, [&](const Batch& batch) {
-    const at::Tensor states = lower_states(learner, batch, layer_);
-    bytes += static_cast<std::int64_t>(states.nbytes());
-    const auto& offsets = batch.packed.offsets;
+    const LowerStates states = lower_states(learner, batch, layer_);
+    bytes += static_cast<std::int64_t>(states.states.nbytes());
     for (std::size_t s = 0; s < batch.samples.size(); ++s) {
-      const at::Tensor own = states.narrow(0, offsets[s], offsets[s + 1] - offsets[s]);
+      const at::Tensor own = states.of(s);
       features.push_back(pooled(own.narrow(0, 0, batch.samples[s]->first_label)));
       if (layer_ > 0 && bytes <= budget_) held_[batch.samples[s].get()] = own;
     }
@@ -90,7 +110,7 @@ ForwardSpec SharedStates::resumed(Learner& learner, ForwardSpec spec, const Batc
     states.push_back(held->second);
   }
   spec.first_layer = layer_;
-  spec.resume = states.size() == batch.samples.size() ? at::cat(states) : lower_states(learner, batch, layer_);
+  spec.resume = states.size() == batch.samples.size() ? at::cat(states) : lower_states(learner, batch, layer_).states;
   return spec;
 }
 

@@ -1,5 +1,7 @@
 #include "core/strategy/sample.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 
 namespace mneme {
@@ -32,7 +34,19 @@ const Batch* StepBatch::find(const std::string& part) const {
   return it == parts.end() ? nullptr : &it->second;
 }
 
+namespace {
+/// Samples of the part that decides how often a step can be cut: the current ones, else those of the largest part.
+std::int64_t leading_size(const StepParts& parts) {
+  if (const auto it = parts.find("current"); it != parts.end() && !it->second.empty())
+    return static_cast<std::int64_t>(it->second.size());
+  std::size_t most = 0;
+  for (const auto& [name, samples] : parts) most = std::max(most, samples.size());
+  return static_cast<std::int64_t>(most);
+}
+}  // namespace
+
 std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count) {
+  count = std::min(count, leading_size(parts));
   std::vector<StepBatch> micro(static_cast<std::size_t>(count));
   for (auto& step : micro) step.step_share = 1.0 / static_cast<double>(count);
   for (const auto& [name, samples] : parts) {

@@ -78,6 +78,9 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
     }
     train_phase(task, plan, cost, progress);
   }
+  // The last update shows in no loss any more.
+  if (!learner_.bank().values().isfinite().all().item<bool>())
+    throw Diverged(fmt::format("parameters are not finite after step {}; lower train.learning_rate", learner_.step_));
   Stopwatch own(cost.strategy_seconds);
   strategy_.after_task(learner_, task);
   return cost;
@@ -140,7 +143,6 @@ double Trainer::train_step(const StepParts& parts, const PhasePlan& plan, double
   double loss = 0;
   std::map<std::string, double> reported;
   for (const StepBatch& micro : split_step(parts, options_.accumulation)) {
-    if (micro.parts.empty()) continue;
     for (const auto& [name, batch] : micro.parts) cost.tokens += batch.packed.tokens();
     learner_.dropout_ = &dropout;
     const Terms terms = strategy_.loss(learner_, micro);

@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <set>
+
 #include "core/base/error.h"
 #include "core/strategy/prompt_features.h"
 #include "tests/support/catch.h"
@@ -41,6 +43,32 @@ TEST_CASE("asr with an oracle answers as separate runs do and never forgets", "[
   alone.train_stage(3);
   CHECK(at::equal(run.learner().bank().values(run.learner().bank().find("task3")),
                   alone.learner().bank().values(alone.learner().bank().find("task3"))));
+}
+
+TEST_CASE("of an encoder-decoder asr shares the encoder's lower layers", "[asr]") {
+  ToyRun run(make_strategy("asr", kShared), encoder_decoder(toy(3)));
+  run.train_stage(1);
+  const AdapterId first = run.learner().bank().find("task1");
+  const auto learnt = run.answers(true);
+  const at::Tensor before = logits(run, first, 1);
+  run.train_stage(2);
+  run.train_stage(3);
+  CHECK(run.answers(true)[0] == learnt[0]);
+  CHECK(at::equal(logits(run, first, 1), before));
+  CHECK(run.answers(false).size() == 3);
+  // Adapters above the first encoder layer and on the whole decoder, cross attention included.
+  std::set<std::string> touched;
+  for (const ParameterView& view : run.learner().bank().views(first))
+    touched.insert(run.learner().model().linears()[static_cast<std::size_t>(view.linear)].name);
+  CHECK(touched.contains("decoder.block.0.layer.1.EncDecAttention.q"));
+  CHECK(touched.contains("encoder.block.1.layer.0.SelfAttention.q"));
+  CHECK_FALSE(touched.contains("encoder.block.0.layer.0.SelfAttention.q"));
+  // Training resumes from the shared states: the same losses as a separate adapter that runs all layers.
+  ToyOptions options = encoder_decoder(toy(3));
+  options.adapter.lora.first_layer = 1;
+  const auto expected = trained("one", {}, options)->sink.losses(), losses = run.sink.losses();
+  REQUIRE(losses.size() == expected.size());
+  for (std::size_t i = 0; i < losses.size(); ++i) CHECK(losses[i] == Approx(expected[i]).epsilon(1e-5));
 }
 
 TEST_CASE("asr trains its adapters as separate ones on the upper layers", "[asr]") {
@@ -110,6 +138,27 @@ TEST_CASE("a general task trains nothing and its prompts get the bare model", "[
   CHECK(run.learner().bank().ids().size() == 1);
   const auto answers = run.answers(true);
   CHECK(answers[0] == bare[0]);
+}
+
+TEST_CASE("the same task twice gets the same adapter twice, so that either choice answers it", "[asr]") {
+  VectorSink sink;
+  Learner learner(toy_model(), LearnerOptions{5, ToyOptions{}.adapter, 4, 4, {}}, sink);
+  const auto strategy = make_strategy("asr", kShared);
+  Trainer trainer(learner, *strategy, ToyOptions{}.train, sink);
+  strategy->attach(learner);
+  const Dataset data = toy_samples(1, 12);
+  for (const std::int64_t stage : {1, 2}) {
+    // One stage for the trainer: the order of the samples is the same, too.
+    trainer.train({.stage = 1, .tasks = {stage}, .name = "again", .train = data, .eval = {}},
+                  [](const TrainProgress&) {});
+  }
+  CHECK(at::equal(learner.bank().values(learner.bank().find("task1")),
+                  learner.bank().values(learner.bank().find("task2"))));
+  PromptBatch prompts = prompts_of(data);
+  for (auto& job : prompts.prompts) job.max_new_tokens = 4;
+  PromptBatch oracle = prompts;
+  oracle.task = 1;
+  CHECK(strategy->predict(learner, prompts) == strategy->predict(learner, oracle));
 }
 
 TEST_CASE("asr takes one example, the same task again, and fifty tasks", "[asr]") {

@@ -201,3 +201,22 @@ TEST_CASE("i-lora learns fifty tasks in a row within its buffer", "[ilora]") {
   CHECK(std::abs(bytes.back() - bytes[5]) <= 20 * 6 * 8);
   for (const double loss : run.sink.losses()) CHECK(std::isfinite(loss));
 }
+
+TEST_CASE("on an encoder-decoder all hidden states of both count, and the released padding is refused", "[ilora]") {
+  ToyRun run(make_strategy("ilora"), encoder_decoder());
+  run.train_stage(1);
+  const StepBatch step = second_task_step(run);
+  const Terms terms = run.strategy().loss(run.learner(), step);
+  at::NoGradGuard off;
+  ForwardSpec spec = run.learner().active();
+  spec.hidden = model::HiddenStates::kAll;
+  const auto h_fast = run.learner().forward(spec, *step.find("replay")).hidden;
+  spec.adapters[0].adapter = bank(run).find("slow");
+  const auto h_slow = run.learner().forward(spec, *step.find("replay")).hidden;
+  REQUIRE(h_fast.size() == 6);  // embeddings and two layers, twice
+  double sum = 0;
+  for (std::size_t i = 0; i < h_fast.size(); ++i) sum += (h_fast[i] - h_slow[i]).square().mean().item<double>();
+  CHECK(terms[2].value.item<double>() == Approx(sum / 6).epsilon(1e-4));
+  CHECK_THROWS_WITH(ToyRun(make_strategy("ilora", {{"variant", std::string("repo_asis")}}), encoder_decoder()),
+                    Catch::Contains("needs repo_fixed"));
+}

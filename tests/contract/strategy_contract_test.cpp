@@ -143,3 +143,26 @@ TEST_CASE("a task with one sample and a repeated task are learnt like any other"
     CHECK((is_joint(name) || run->stages() == 3));
   }
 }
+
+TEST_CASE("an encoder and a decoder are trained, answer and are resumed bit for bit", "[contract]") {
+  for (const auto& name : plugins_under_test()) {
+    INFO(name);
+    ToyOptions options = encoder_decoder();
+    options.adapter.lora.dropout = 0.1;
+    const auto whole = trained(name, {}, options);
+    for (const double loss : whole->sink.losses()) CHECK(std::isfinite(loss));
+    ToyRun before(make_strategy(name), options);
+    const auto bare = before.all_values();
+    if (before.stages() < 2) continue;
+    before.train_stage(1);
+    CHECK_FALSE(at::equal(before.all_values(), bare));
+    const auto file = scratch_file(name);
+    before.save(file);
+    ToyRun after(make_strategy(name), options);
+    after.load(file);
+    std::filesystem::remove(file);
+    after.train_stage(2);
+    CHECK(after.state_hash() == whole->state_hash());
+    CHECK(after.answers(needs_task_id(name)) == whole->answers(needs_task_id(name)));
+  }
+}

@@ -148,7 +148,7 @@ TEST_CASE("a lost node is named and costs only time", "[slurm]") {
   std::string status;
   CHECK(eventually(60, [&] {
     status = study.mneme({"status", "out"}).output;
-    return contains(status, "with its node, or preempted; Slurm has put it back into the queue");
+    return contains(status, "its node taken away; Slurm has put it back in the queue");
   }));
   CHECK(wait_for(launcher).code == 0);
   CHECK(study.report("out").count(RunState::kDone) == 6);

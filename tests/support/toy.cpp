@@ -21,7 +21,13 @@ namespace {
 constexpr std::int32_t kVocabulary = 24, kEnd = 23;
 }
 
-std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed) {
+ToyOptions encoder_decoder(ToyOptions options) {
+  options.encoder_decoder = true;
+  options.adapter.lora.targets = {"q", "v", "wo"};
+  return options;
+}
+
+std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_decoder) {
   model::TransformerConfig config;
   config.vocab_size = kVocabulary;
   config.hidden_size = 16;
@@ -31,6 +37,15 @@ std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed) {
   config.num_key_value_heads = 2;
   config.head_dim = 4;
   config.eos_token_id = kEnd;
+  if (encoder_decoder) {
+    config.model_type = "t5";
+    config.num_decoder_layers = 2;
+    config.num_key_value_heads = config.num_attention_heads;
+    config.hidden_act = "relu";
+    config.gated_mlp = false;
+    config.tie_word_embeddings = true;
+    config.scale_decoder_outputs = true;
+  }
   RandomStream rng(seed, "toy/model");
   auto made = model::Transformer::random(config, c10::ScalarType::Float, rng);
   // The usual start is nearly linear; larger weights make hidden states and gradients worth comparing.
@@ -60,7 +75,7 @@ Dataset toy_samples(std::int64_t task, std::int64_t count) {
 
 ToyRun::ToyRun(std::unique_ptr<Strategy> strategy, ToyOptions options)
     : options_(std::move(options)), strategy_(std::move(strategy)) {
-  learner_ = std::make_unique<Learner>(toy_model(), LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
+  learner_ = std::make_unique<Learner>(toy_model(1, options_.encoder_decoder), LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
   trainer_ = std::make_unique<Trainer>(*learner_, *strategy_, options_.train, sink);
   strategy_->attach(*learner_);
   std::vector<TaskInfo> infos;

@@ -33,14 +33,18 @@ class VectorSink final : public RunSink {
 struct ToyOptions {
   std::uint64_t seed = 5;
   std::int64_t tasks = 2;
-  std::int64_t samples = 12;  ///< per task
+  std::int64_t samples = 12;     ///< per task
   AdapterOptions adapter = {
       .kind = "lora",
       .lora = {.rank = 2, .alpha = 4, .dropout = 0, .targets = {"q_proj", "v_proj", "down_proj"}, .first_layer = 0}};
   TrainOptions train = {.epochs = 2, .batch_size = 4, .learning_rate = 5e-3};
+  bool encoder_decoder = false;
 };
 
-std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed = 1);
+/// The same for a model with an encoder of two layers and a decoder of two.
+ToyOptions encoder_decoder(ToyOptions options = {});
+
+std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed = 1, bool encoder_decoder = false);
 Dataset toy_samples(std::int64_t task, std::int64_t count);
 
 /// A run of the training protocol without files: model, learner, strategy, trainer.

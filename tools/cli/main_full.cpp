@@ -5,6 +5,7 @@ int main(int argc, char** argv) {
   using namespace mneme::cli;
   return run_program("mneme-run",
                      {
+                         model_command(),
                          plugins_command(),
                          pretrain_command(),
                          run_command(),

@@ -91,7 +91,7 @@ TEST_CASE("what Slurm says corrects what the files say", "[slurm]") {
   lost.attempt->process.host = "n7";
   CHECK(after({"5_1", "NODE_FAIL", "None"}, lost).reason == "its node failed (task 5_1) on n7");
   CHECK(after({"5_1", "PENDING", "BeginTime"}, lost).reason ==
-        "lost on n7 with its node, or preempted; Slurm has put it back into the queue (BeginTime)");
+        "lost on n7 with its node, or preempted; Slurm has put it back in the queue (BeginTime)");
   CHECK(after({"5_1", "FAILED", "JobLaunchFailure"}).reason ==
         "never began: Slurm says FAILED (JobLaunchFailure) (task 5_1); its output, if any: .mneme/slurm/5_1.out");
   CHECK(state(after({"5_1", "FAILED", "JobLaunchFailure"}, begun("4_1", RunState::kDone))) == RunState::kDone);

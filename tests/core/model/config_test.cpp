@@ -1,6 +1,5 @@
 #include "core/model/config.h"
 
-
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -126,12 +125,12 @@ TEST_CASE("families differ by what their configs mean", "[config]") {
   CHECK(of("llama", {{"mlp_bias", true}}).mlp_bias);
   CHECK(of("mistral", {{"sliding_window", 9}}).sliding_window == 9);
   CHECK(of("mistral", {{"sliding_window", nullptr}}).sliding_window == 0);
-  CHECK(of("mistral", {}).sliding_window == 4096);
-  CHECK((of("qwen2", {}).qkv_bias && !of("qwen2", {}).out_bias));
+  CHECK(of("mistral", Json::object()).sliding_window == 4096);
+  CHECK((of("qwen2", Json::object()).qkv_bias && !of("qwen2", Json::object()).out_bias));
   CHECK(of("qwen2", {{"sliding_window", 9}}).sliding_window == 0);
   CHECK(of("qwen2", {{"use_sliding_window", true}, {"sliding_window", 9}, {"max_window_layers", 0}}).sliding_window ==
         9);
-  CHECK((of("qwen3", {}).qk_norm && of("qwen3", {}).head_dim == 128));
+  CHECK((of("qwen3", Json::object()).qk_norm && of("qwen3", Json::object()).head_dim == 128));
 }
 
 namespace {

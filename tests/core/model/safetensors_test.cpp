@@ -60,8 +60,7 @@ TEST_CASE("tensors of every dtype come back as they were written", "[safetensors
     CHECK(read.at(name).scalar_type() == tensor.scalar_type());
     CHECK(at::equal(read.at(name), tensor));
   }
-  CHECK(read_safetensors_metadata(file) ==
-        std::map<std::string, std::string>{{"format", "pt"}, {"note", "ünï\"code"}});
+  CHECK(read_safetensors_metadata(file) == std::map<std::string, std::string>{{"format", "pt"}, {"note", "ünï\"code"}});
 }
 
 TEST_CASE("the tensors keep the map alive", "[safetensors]") {

@@ -1,6 +1,7 @@
 #include "core/strategy/prompt_features.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -66,6 +67,66 @@ TEST_CASE("training resumes from shared states with the same losses and gradient
     CHECK(f.learner.cross_entropy(resumed, batch).value.item<float>() ==
           Approx(f.learner.cross_entropy(f.learner.active(), batch).value.item<float>()).epsilon(1e-6));
   }
+}
+
+TEST_CASE("prompts asked for again with others behind them are not computed again", "[features]") {
+  Fixture f;
+  Dataset data = toy_samples(1, 256);
+  const at::Tensor first = prompt_features(f.learner, prompts_of(data), 1);
+  const double before = f.learner.work().flops;
+  CHECK(at::equal(prompt_features(f.learner, prompts_of(data), 1), first));
+  CHECK(f.learner.work().flops == before);
+  const SamplePtr last = toy_samples(2, 1).front();
+  data.push_back(last);
+  CHECK(at::equal(prompt_features(f.learner, prompts_of(data), 1).narrow(0, 0, 256), first));
+  const double one = f.learner.work().flops - before;
+  Fixture alone;
+  prompt_features(alone.learner, prompts_of({last}), 1);
+  CHECK(one == alone.learner.work().flops);
+  CHECK(prompt_features(f.learner, {}, 1).sizes().vec() == std::vector<std::int64_t>{0, 16});
+}
+
+TEST_CASE("rows whose gate is closed are left out without a trace", "[features]") {
+  Fixture f;
+  std::vector<AdapterId> ids;
+  RandomStream rng(4, "adapters");
+  for (const char* name : {"a", "b"}) {
+    ids.push_back(f.learner.bank().create_lora(name, {.rank = 3, .targets = {"all-linear"}}, rng));
+    at::Tensor values = f.learner.bank().values(ids.back());
+    for (std::int64_t i = 0; i < values.numel(); ++i)
+      values.data_ptr<float>()[i] = static_cast<float>(0.1 * rng.normal());
+  }
+  f.learner.bank().set_trainable(ids);  // with gradients on, every row is computed
+  const Batch batch = make_batch(toy_samples(1, 5));
+  ForwardSpec spec = with_mixture(ids, at::tensor({1.F, 0.F, 0.F, 1.F, 0.F, 0.F, 0.5F, 0.25F, 0.F, 2.F}).view({5, 2}));
+  spec.want_logits = true;
+  const at::Tensor whole = f.learner.forward(spec, batch).logits.detach();
+  at::NoGradGuard off;
+  CHECK(at::equal(f.learner.forward(spec, batch).logits, whole));
+}
+
+TEST_CASE("a prompt is answered again only if an open adapter of its own has changed", "[features]") {
+  Fixture f;
+  RandomStream rng(4, "adapters");
+  std::vector<AdapterId> ids;
+  for (const char* name : {"a", "b"}) ids.push_back(f.learner.bank().create_lora(name, {}, rng));
+  PromptBatch prompts = prompts_of(toy_samples(1, 4));
+  for (auto& job : prompts.prompts) job.max_new_tokens = 2;
+  const std::vector<AdapterId> chosen = {ids[0], ids[1], 0, ids[1]};
+  const auto answers = f.learner.generate(with_adapter_each(chosen), prompts);
+  const double before = f.learner.work().flops;
+  const auto cost_of = [&](const ForwardSpec& spec) {
+    const double start = f.learner.work().flops;
+    CHECK(f.learner.generate(spec, prompts).size() == 4);
+    return f.learner.work().flops - start;
+  };
+  CHECK(f.learner.generate(with_adapter_each(chosen), prompts) == answers);
+  CHECK(f.learner.work().flops == before);
+  f.learner.bank().values(ids[0]).add_(0.01);
+  const double one = cost_of(with_adapter_each(chosen));
+  CHECK(one > 0);
+  CHECK(one < 0.6 * before);
+  CHECK(cost_of(with_adapter_each({ids[0], ids[1], 0, 0})) < 0.6 * before);
 }
 
 TEST_CASE("cached tensors are computed once, outlive the run and survive a broken file", "[features]") {

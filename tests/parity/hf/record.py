@@ -14,7 +14,7 @@ import shutil
 
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 
 NEW_TOKENS = 64
@@ -160,12 +160,94 @@ def greedy(model, prompt, seq2seq):
     return out[1:] if seq2seq else out[len(prompt):]
 
 
+def other_generations(model, pairs, greedy_answers, seq2seq):
+    """Repetition penalty, and beams with an end token that the model does produce."""
+    use_cache = not seq2seq or model.config.num_decoder_layers <= model.config.num_layers
+    end = int(greedy_answers[0][12])
+
+    def answer(prompt, **options):
+        out = model.generate(input_ids=prompt[None], attention_mask=torch.ones_like(prompt)[None], do_sample=False,
+                             max_new_tokens=24, pad_token_id=0, use_cache=use_cache, **options)[0]
+        return out[1:] if seq2seq else out[len(prompt):]
+
+    kinds = {"penalised": dict(num_beams=1, repetition_penalty=1.4, eos_token_id=None),
+             "beams": dict(num_beams=3, length_penalty=0.7, repetition_penalty=1.2, eos_token_id=end),
+             "early_beams": dict(num_beams=2, early_stopping=True, eos_token_id=end)}
+    made = {"end": torch.tensor([end], dtype=torch.int32)}
+    for kind, options in kinds.items():
+        answers = [answer(prompt, **options) for prompt, _ in pairs]
+        made[kind] = torch.cat(answers).int()
+        made[kind + "_lengths"] = torch.tensor([len(a) for a in answers], dtype=torch.int32)
+    return made
+
+
 def adapter_name(name):
     """PEFT's name of a parameter in its files."""
     return name.replace(".default", "")
 
 
-def record(directory, fields, seed, dtype=torch.bfloat16):
+def lora_settings(model, seq2seq, rng):
+    """The committed fixtures' adapter, or with rng one of PEFT's other ways to say what is adapted and how strongly."""
+    targets = ["q", "v", "wi", "wi_0", "wo", "o"] if seq2seq else ["q_proj", "v_proj", "k_proj", "o_proj", "down_proj"]
+    present = {name.split(".")[-1] for name, _ in model.named_modules()}
+    targets = [t for t in targets if t in present]
+    settings = dict(r=3, lora_alpha=6, lora_dropout=0.0, target_modules=targets)
+    if rng is None:
+        return settings
+    settings["r"] = rng.randint(1, 9)
+    settings["use_rslora"] = rng.random() < 0.5
+    settings["target_modules"] = rng.choice(
+        ["all-linear", targets[:2], r".*decoder.*\.(q|wo)" if seq2seq else r".*\.0\..*\.(q_proj|down_proj)", targets])
+    if rng.random() < 0.5:
+        settings["rank_pattern"] = {targets[0]: 5}
+        settings["alpha_pattern"] = {targets[0]: 3, targets[1]: 11}
+    return settings
+
+
+def record_double(model, trained, pairs, seq2seq):
+    """Gradients in fp64 throughout: transformers' norms compute in fp32, which is undone here."""
+    originals = {}
+    for module in model.modules():
+        if type(module).__name__.endswith(("RMSNorm", "LayerNorm")):
+            kind = type(module)
+            originals.setdefault(kind, kind.forward)
+            kind.forward = lambda self, x: self.weight * x * torch.rsqrt(
+                x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+    model.double()
+    mean_loss(model, pairs, seq2seq).backward()
+    made = {"gradient64/" + adapter_name(name): p.grad.clone() for name, p in trained}
+    for kind, forward in originals.items():
+        kind.forward = forward
+    for _, p in trained:
+        p.grad = None
+    model.float()
+    return made
+
+
+def record_prompt(directory, auto, config, state, pairs, seq2seq):
+    """Prompt tuning: five soft tokens."""
+    model = auto.from_config(config).float().eval()
+    model.load_state_dict(state)
+    kind = TaskType.SEQ_2_SEQ_LM if seq2seq else TaskType.CAUSAL_LM
+    tuned = get_peft_model(model, PromptTuningConfig(task_type=kind, num_virtual_tokens=5)).eval()
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data.normal_()
+    tuned.save_pretrained(directory / "prompt")
+    with torch.no_grad():
+        rows = []
+        for prompt, answer in pairs:
+            if seq2seq:
+                rows.append(tuned(input_ids=prompt[None], attention_mask=torch.ones_like(prompt)[None],
+                                  labels=answer[None]).logits[0])
+            else:
+                ids = torch.cat([prompt, answer])[:-1]
+                rows.append(tuned(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None]).logits[0, len(prompt) + 4:])
+        return {"prompt_logits": torch.cat(rows)}
+
+
+def record(directory, fields, seed, rng=None):
+    dtype = torch.bfloat16
     torch.manual_seed(seed)
     fields = dict(fields)
     family = fields.pop("model_type")
@@ -187,17 +269,16 @@ def record(directory, fields, seed, dtype=torch.bfloat16):
     }
     with torch.no_grad():
         expected["logits"] = torch.cat([label_logits(model, pair, seq2seq) for pair in pairs])
-        expected["generated"] = torch.stack([greedy(model, prompt, seq2seq) for prompt, _ in pairs])
+        expected["generated"] = torch.stack([greedy(model, prompt, seq2seq) for prompt, _ in pairs]).int()
+        expected.update(other_generations(model, pairs, expected["generated"], seq2seq))
     stored = auto.from_config(config).to(dtype)
     if seq2seq and fields.get("tie_word_embeddings") is False:
         stored.lm_head.weight = torch.nn.Parameter(stored.lm_head.weight.detach().clone())
     stored.load_state_dict(model.state_dict())
     stored.save_pretrained(directory)
 
-    targets = ["q", "v", "wi", "wi_0", "wo", "o"] if seq2seq else ["q_proj", "v_proj", "k_proj", "o_proj", "down_proj"]
-    present = {name.split(".")[-1] for name, _ in model.named_modules()}
-    lora = LoraConfig(r=3, lora_alpha=6, lora_dropout=0.0, target_modules=[t for t in targets if t in present],
-                      task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM")
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    lora = LoraConfig(task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM", **lora_settings(model, seq2seq, rng))
     tuned = get_peft_model(model, lora).eval()
     trained = [(name, p) for name, p in tuned.named_parameters() if p.requires_grad]
     for _, parameter in trained:
@@ -205,7 +286,10 @@ def record(directory, fields, seed, dtype=torch.bfloat16):
     tuned.save_pretrained(directory / "adapter")
     with torch.no_grad():
         expected["adapter_logits"] = torch.cat([label_logits(tuned, pair, seq2seq) for pair in pairs])
-        expected["adapter_generated"] = torch.stack([greedy(tuned, prompt, seq2seq) for prompt, _ in pairs])
+        expected["adapter_generated"] = torch.stack([greedy(tuned, prompt, seq2seq) for prompt, _ in pairs]).int()
+    if rng is not None:
+        expected.update(record_double(tuned, trained, pairs, seq2seq))
+        expected.update(record_prompt(directory, auto, config, state, pairs, seq2seq))
     optimizer = torch.optim.AdamW([p for _, p in trained], lr=LEARNING_RATE, weight_decay=0.01)
     losses = []
     for step in range(STEPS):
@@ -219,7 +303,7 @@ def record(directory, fields, seed, dtype=torch.bfloat16):
     expected["losses"] = torch.tensor(losses, dtype=torch.float64)
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in expected.items()},
               directory / "expected.safetensors")
-    for extra in ["generation_config.json", "adapter/README.md"]:
+    for extra in ["generation_config.json", "adapter/README.md", "prompt/README.md"]:
         (directory / extra).unlink(missing_ok=True)
 
 
@@ -231,7 +315,7 @@ def main():
     parser.add_argument("--only", default="", help="models whose name holds this")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    shapes = COMMITTED
+    shapes, rng = COMMITTED, None
     if arguments.random:
         rng = random.Random(arguments.seed)
         shapes = {f"random_{i}": random_shape(rng) for i in range(arguments.random)}
@@ -239,7 +323,7 @@ def main():
         if arguments.only not in name:
             continue
         print(name, fields, flush=True)
-        record(arguments.directory / name, fields, arguments.seed * 1000 + i)
+        record(arguments.directory / name, fields, arguments.seed * 1000 + i, rng)
 
 
 if __name__ == "__main__":

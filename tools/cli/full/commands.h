@@ -5,6 +5,7 @@
 namespace mneme::cli {
 
 // One function per command of `mneme-run`; each is defined in full/<command>.cpp.
+Command model_command();
 Command plugins_command();
 Command pretrain_command();
 Command run_command();
