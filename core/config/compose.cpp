@@ -12,6 +12,7 @@
 #include "core/config/repository.h"
 #include "core/config/sweep.h"
 #include "core/config/tree.h"
+#include "core/config/utf8.h"
 
 namespace mneme::config {
 
@@ -62,15 +63,15 @@ std::vector<Override> parse_all(const std::vector<std::string>& texts) {
 void refuse_sweeps(const std::vector<Override>& overrides) {
   for (const Override& override : overrides) {
     if (!override.is_sweep()) continue;
-    const std::string where = fmt::format("{}: {}", to_string(override.position), override.text);
     if (override.value_type != ValueType::kSimpleChoice)
-      throw ConfigError(fmt::format("{}: this is a sweep: add -m (--multirun) to run all of its values", where));
-    const std::string value = override.text.substr(override.value_offset);
-    const std::string key = override.text.substr(0, override.value_offset);
-    throw ConfigError(fmt::format(
-        "{}: a value with commas can mean three things:\n"
-        "  a list:  {}\n  a text:  {}\n  a sweep: add -m (--multirun)",
-        where, shell_quoted(fmt::format("{}[{}]", key, value)), shell_quoted(fmt::format("{}'{}'", key, value))));
+      throw ConfigError(located(override, "this is a sweep: add -m (--multirun) to run all of its values"));
+    constexpr std::size_t kLongest = 200;
+    const std::string value = shortened(override.text.substr(override.value_offset), kLongest);
+    const std::string key = shortened(override.text.substr(0, override.value_offset), kLongest);
+    throw ConfigError(located(override, fmt::format("a value with commas can mean three things:\n"
+                                                    "  a list:  {}\n  a text:  {}\n  a sweep: add -m (--multirun)",
+                                                    shell_quoted(fmt::format("{}[{}]", key, value)),
+                                                    shell_quoted(fmt::format("{}'{}'", key, value)))));
   }
 }
 }  // namespace
@@ -137,11 +138,11 @@ Composition Composer::compose(const std::vector<Override>& overrides, bool lenie
   for (const Override* override : values) {
     const bool deletes = override->type == OverrideType::kDelete;
     if (deletes && is_hydra_setting(override->key))
-      throw ConfigError(fmt::format("{}: {}: '{}' is one of Hydra's own settings and cannot be deleted",
-                                    to_string(override->position), override->text, override->key));
+      throw ConfigError(
+          located(*override, fmt::format("'{}' is one of Hydra's own settings and cannot be deleted", override->key)));
     if (!deletes && override->key.find('/') != std::string::npos && !result.config.has(override->key))  // deviation D8
-      throw ConfigError(fmt::format("{}: {}: there is no config group '{}'{}", to_string(override->position),
-                                    override->text, override->key, hint(override->key, repository_->group_names())));
+      throw ConfigError(located(*override, fmt::format("there is no config group '{}'{}", override->key,
+                                                       hint(override->key, repository_->group_names()))));
     updater.apply(*override);
   }
   if (Node* hydra = result.config.find_typed(Kind::kString, "hydra")) {

@@ -9,11 +9,13 @@
 #include "core/base/suggest.h"
 #include "core/config/defaults_entry.h"
 #include "core/config/resolve.h"
+#include "core/config/utf8.h"
 
 namespace mneme::config {
 
 namespace {
 constexpr int kMostLevels = 60;
+constexpr std::size_t kLongestAdvice = 200;  // of an override to paste
 constexpr std::string_view kMissing = "???";
 
 std::string option_text(const std::optional<std::string>& option) { return option ? *option : "null"; }
@@ -25,7 +27,7 @@ std::string indented(const std::vector<std::string>& lines) {
 }
 
 [[noreturn]] void fail_override_of_group(const Override& override, const std::string& what) {
-  throw ConfigError(fmt::format("{}: {}: {}", to_string(override.position), override.text, what));
+  throw ConfigError(located(override, what));
 }
 }  // namespace
 
@@ -345,7 +347,8 @@ void DefaultsBuilder::check_all_used() const {
     if (known != keys_of_group_.end()) message += fmt::format("; did you mean {}?", fmt::join(known->second, " or "));
     if (!choice.external) throw ConfigError(fmt::format("{}: {}", to_string(choice.position), message));
     fail_override_of_group(*choice.external,
-                           fmt::format("{}\nTo add it, write {}", message, shell_quoted("+" + choice.external->text)));
+                           fmt::format("{}\nTo add it, write {}", message,
+                                       shell_quoted("+" + shortened(choice.external->text, kLongestAdvice))));
   }
   for (const Deletion& deletion : deletions_)
     if (!deletion.used)

@@ -175,6 +175,17 @@ bool is_multirun(const Node& hydra) {
   return mode->is_int() ? mode->int_digits() == "2" : mode->is_string() && mode->as_string() == "MULTIRUN";
 }
 
+std::vector<std::string> directory_warnings(const Node& hydra) {
+  std::vector<std::string> warnings;
+  for (const std::string_view path : {"run.dir", "sweep.dir", "sweep.subdir"}) {
+    const Node* node = at_path(hydra, split(path));
+    if (!node || node->position().file.empty() || node->position().file.starts_with("<hydra/")) continue;
+    warnings.push_back(fmt::format("{}: hydra.{} does not place runs: each has a directory of its own below --out",
+                                   to_string(node->position()), path));
+  }
+  return warnings;
+}
+
 void fill_hydra_runtime(Composition& composition, const std::string& name, const std::vector<Override>& overrides) {
   const auto section = [&](Node& parent, std::string_view key) -> Node& {
     Node* node = parent.find_typed(Kind::kString, key);

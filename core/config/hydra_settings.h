@@ -21,6 +21,9 @@ void check_hydra_settings(const Node& hydra);
 /// Whether Hydra's settings ask for a sweep.
 bool is_multirun(const Node& hydra);
 
+/// A warning for each setting that places runs in Hydra and has no meaning here: directories are never shared.
+std::vector<std::string> directory_warnings(const Node& hydra);
+
 /// Writes into Hydra's settings what Hydra itself writes there: overrides, choices, names.
 /// \param name  of the primary config
 void fill_hydra_runtime(Composition& composition, const std::string& name, const std::vector<Override>& overrides);

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/config/python_text.h"
+#include "core/config/utf8.h"
 
 namespace mneme::config {
 
@@ -290,13 +291,7 @@ std::string key_text(const Node& scalar) {
 }
 
 std::string describe(const Node& node) {
-  std::string text = node.is_string() ? fmt::format("'{}'", node.as_string()) : python_text(node);
-  if (text.size() > kLongestDescription) {
-    std::size_t end = kLongestDescription;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a UTF-8 sequence
-    text = text.substr(0, end) + "…";
-  }
-  return text;
+  return shortened(node.is_string() ? fmt::format("'{}'", node.as_string()) : python_text(node), kLongestDescription);
 }
 
 }  // namespace mneme::config

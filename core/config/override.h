@@ -97,6 +97,9 @@ std::vector<Element> sweep_values(const Sweep& sweep);
 /// Those names that a glob's include patterns take and its exclude patterns do not.
 std::vector<std::string> glob_names(const Sweep& sweep, const std::vector<std::string>& names);
 
+/// "<command line>:1:1: key=value: what": a message about an override; very long ones are cut.
+std::string located(const Override& override, std::string_view what);
+
 /// The text in single quotes for a POSIX shell, where it needs them.
 std::string shell_quoted(std::string_view text);
 

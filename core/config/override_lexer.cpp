@@ -23,6 +23,8 @@ class Lexer {
   Lexer(std::string_view text, const OverrideOptions& options) : text_(text), options_(options) {}
 
   std::vector<Token> run(bool value_only) {
+    if (const std::size_t bad = find_invalid_utf8(text_); bad != text_.npos)
+      fail_override(text_, bad, "the text is no valid UTF-8", options_, value_only);
     bool in_value = value_only;
     std::vector<Token> tokens;
     while (at_ < text_.size()) {
@@ -53,7 +55,6 @@ class Lexer {
   [[noreturn]] void fail(bool value_only) const {
     std::size_t next = at_;
     const char32_t c = next_code_point(text_, next);
-    if (c == kInvalidCodePoint) fail_override(text_, at_, "the text is no valid UTF-8", options_, value_only);
     if (c == '\'' || c == '"')
       fail_override(text_, at_, fmt::format("the quote {} is not closed", text_.substr(at_, 1)), options_, value_only);
     const std::string shown = c < 0x20 ? fmt::format("U+{:04X}", static_cast<unsigned>(c))
@@ -241,6 +242,11 @@ std::vector<Token> tokenize_override(std::string_view text, bool value_only, con
 Token first_value_token(std::string_view text) {
   const OverrideOptions options;
   return Lexer(text, options).first_value_token();
+}
+
+std::string located(const Override& override, std::string_view what) {
+  constexpr std::size_t kLongest = 200;
+  return fmt::format("{}: {}: {}", to_string(override.position), shortened(override.text, kLongest), what);
 }
 
 std::string shell_quoted(std::string_view text) {

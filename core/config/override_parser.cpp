@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <variant>
 
@@ -118,6 +119,11 @@ class Parser {
     return token.type == TokenType::kEnd ? "end" : fmt::format("'{}'", text_of(token));
   }
 
+  void check_levels(std::size_t offset, std::string_view key) const {
+    if (std::count(key.begin(), key.end(), '.') > kMostLevels)
+      fail_at(offset, fmt::format("the key has more than {} levels", kMostLevels));
+  }
+
   // key := (group | package) [ '@' package ]
   void key(Override& result) {
     const Token first = peek();
@@ -130,11 +136,13 @@ class Parser {
     }
     result.key =
         text_.substr(first.begin, next_ == 0 ? 0 : std::max(tokens_[next_ - 1].end, first.begin) - first.begin);
+    check_levels(first.begin, result.key);
     if (take(TokenType::kAt)) {
       result.package.emplace();
       const Token& package = peek();
       if (take(TokenType::kId) || take(TokenType::kKeySpecial) || take(TokenType::kDotPath))
         result.package = text_of(package);
+      check_levels(package.begin, *result.package);
     }
     if (result.key.empty() && !result.package && (peek().type == TokenType::kEqual || peek().type == TokenType::kEnd))
       fail_at(first.begin, "the key is empty");

@@ -19,10 +19,6 @@ namespace {
 constexpr std::size_t kMostRuns = 100'000;
 constexpr int kMostInnerSweeps = 4;
 
-std::string located(const Override& override, const std::string& what) {
-  return fmt::format("{}: {}: {}", to_string(override.position), override.text, what);
-}
-
 // Expands one request.
 class Planner {
  public:
@@ -35,6 +31,7 @@ class Planner {
       if (!override.is_sweep()) fixed.push_back(override);
     const Composition top = composer_.compose_leniently(fixed);
     plan_.warnings = top.warnings;
+    for (const std::string& warning : directory_warnings(top.hydra)) note(warning);
     const Node* sweep = sweep_of(top.config);
     if (sweep) plan_.sweep = *sweep;
     const SweepSettings settings = sweep ? read_sweep_settings(*sweep) : SweepSettings{};
@@ -212,6 +209,10 @@ class Planner {
     return base;
   }
 
+  [[noreturn]] void fail_too_many() const {
+    throw ConfigError(fmt::format("{}: the sweep has more than {} runs", request_.file.string(), kMostRuns));
+  }
+
   void expand(const Layer& layer) {
     if (layer.level > kMostInnerSweeps) throw ConfigError("sweeps inside of sweeps are nested too deeply");
     const std::vector<Override> base = base_of(layer);
@@ -229,6 +230,7 @@ class Planner {
     const SweepContext sweep_context = context(fixed, layer.settings.seed);
     for (const ParsedBlock& parsed : blocks) {
       const SweepBlock block = make_block(layer, parsed, sweep_context);
+      if (count_combinations(block, kMostRuns) > kMostRuns) fail_too_many();
       for_each_combination(block, [&](const std::vector<const Override*>& assignment) {
         std::vector<const Override*> ordered(assignment.size());
         for (std::size_t i = 0; i < assignment.size(); ++i) ordered[block.axes[i].place] = assignment[i];
@@ -309,7 +311,7 @@ class Planner {
   }
 
   void add_run(const std::vector<Override>& overrides, const Composition& composition) {
-    if (plan_.runs.size() >= kMostRuns) throw ConfigError(fmt::format("the sweep has more than {} runs", kMostRuns));
+    if (plan_.runs.size() >= kMostRuns) fail_too_many();
     PlannedRun run;
     run.overrides = texts(overrides);
     run.config = composition.config;

@@ -9,12 +9,14 @@
 #include "core/base/suggest.h"
 #include "core/config/python_text.h"
 #include "core/config/resolver_functions.h"
+#include "core/config/utf8.h"
 
 namespace mneme::config {
 
 namespace {
 constexpr std::size_t kMostActive = 200;
-constexpr std::size_t kMostCopied = 2'000'000;
+constexpr std::size_t kMostLevels = 500;
+constexpr std::size_t kMostCopied = 500'000;
 
 // An interpolation leads to a value that is still "???".
 class MissingValue final : public ConfigError {
@@ -218,6 +220,9 @@ Node Resolver::resolved_child(const Node& child, const Parents& parents, const s
 Node Resolver::resolved_container(const Node& node, const Parents& parents, const std::string& path) {
   if (std::find(expanding_.begin(), expanding_.end(), &node) != expanding_.end())
     throw ConfigError(located(node, fmt::format("{}: interpolations make this value hold itself", path)));
+  if (expanding_.size() >= kMostLevels)
+    throw ConfigError(located(node, fmt::format("{}: more than {} levels once interpolations are resolved",
+                                                shortened(path, 100), kMostLevels)));
   const Pushed pushed(expanding_, node);
   const Parents inside = below(parents, node);
   const auto name = [&path](const std::string& key) { return path.empty() ? key : path + "." + key; };

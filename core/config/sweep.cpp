@@ -72,13 +72,19 @@ std::vector<Override> expand_override(const Override& override, const SweepConte
   try {
     values = elements_of(override, context);
   } catch (const ConfigError& e) {
-    throw ConfigError(fmt::format("{}: {}: {}", to_string(override.position), override.text, e.message()));
+    throw ConfigError(located(override, e.message()));
   }
+  Override bare;  // without the sweep, which would be copied for every value
+  bare.type = override.type;
+  bare.key = override.key;
+  bare.package = override.package;
+  bare.value_type = ValueType::kElement;
+  bare.position = override.position;
+  bare.value_offset = override.value_offset;
   std::vector<Override> result;
+  result.reserve(values.size());
   for (Element& value : values) {
-    Override single = override;
-    single.sweep = {};
-    single.value_type = ValueType::kElement;
+    Override single = bare;
     draw_orders(value, context.seed, override.key);
     single.value = std::move(value);
     single.value.scalar.set_position(override.position);
@@ -198,6 +204,18 @@ std::vector<ParsedBlock> read_sweep_blocks(const Node& sweep) {
     blocks.push_back(read_block(item, path));
   }
   return blocks;
+}
+
+std::size_t count_combinations(const SweepBlock& block, std::size_t most) {
+  std::size_t count = 1;
+  bool zip_counted = false;
+  for (const SweepAxis& axis : block.axes) {
+    if (axis.zipped && zip_counted) continue;
+    zip_counted = zip_counted || axis.zipped;
+    if (axis.values.empty()) return 0;
+    count = count > most / axis.values.size() ? most + 1 : count * axis.values.size();
+  }
+  return std::min(count, most + 1);
 }
 
 void for_each_combination(const SweepBlock& block,

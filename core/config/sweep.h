@@ -67,6 +67,9 @@ std::vector<ParsedBlock> read_sweep_blocks(const Node& sweep);
 /// Overrides of a map of key -> values, as in a block's grid or in hydra.sweeper.params.
 std::vector<Override> read_axes(const Node& map, const std::string& path);
 
+/// How many combinations a block has; at most `most` + 1.
+std::size_t count_combinations(const SweepBlock& block, std::size_t most);
+
 /// Calls take(assignment) for every combination of a block's axes, the last axis fastest.
 void for_each_combination(const SweepBlock& block,
                           const std::function<void(const std::vector<const Override*>&)>& take);

@@ -9,11 +9,14 @@
 #include "core/config/override_functions.h"
 #include "core/config/python_text.h"
 #include "core/config/resolve.h"
+#include "core/config/utf8.h"
 
 namespace mneme::config {
 
 namespace {
 using Parents = Resolver::Parents;
+constexpr std::size_t kLongestAdvice = 200;  // of an override to paste
+constexpr std::size_t kMostLevels = 100;
 
 // Merges into maps below one root, which interpolations are looked up in.
 class Merger {
@@ -64,7 +67,7 @@ class Merger {
 std::string text_with_prefix(const Override& override, std::string_view prefix) {
   std::string_view text = override.text;
   while (!text.empty() && (text[0] == '+' || text[0] == '~')) text.remove_prefix(1);
-  return fmt::format("{}{}", prefix, text);
+  return fmt::format("{}{}", prefix, shortened(text, kLongestAdvice));
 }
 }  // namespace
 
@@ -73,6 +76,9 @@ void merge_tree(Node& root, const Node& source) { Merger(root, false).merge(root
 Node embed_in_package(Node value, std::string_view package) {
   if (package.empty()) return value;
   const std::vector<std::string> parts = split_key(package);
+  if (parts.size() > kMostLevels)
+    throw ConfigError(fmt::format("{}: the package '{}' has more than {} levels", to_string(value.position()),
+                                  shortened(package, kLongestAdvice), kMostLevels));
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
     Node map = Node::map();
     map.set_position_of(value);
@@ -94,7 +100,7 @@ void check_interpolations(const Node& node) {
 }
 
 void TreeUpdater::fail(const Override& override, const std::string& what) const {
-  throw ConfigError(fmt::format("{}: {}: {}", to_string(override.position), override.text, what));
+  throw ConfigError(located(override, what));
 }
 
 void TreeUpdater::apply(const Override& override) {
@@ -197,9 +203,8 @@ void TreeUpdater::warn_of_near_key(const Override& override) {
   if (!holder->is_map()) return;
   const std::string near = nearest(override.key.substr(dot == std::string::npos ? 0 : dot + 1), holder->keys());
   if (near.empty()) return;
-  warnings_.push_back(fmt::format("{}: {}: adds a new key; did you mean '{}'?", to_string(override.position),
-                                  override.text,
-                                  dot == std::string::npos ? near : override.key.substr(0, dot + 1) + near));
+  const std::string full = dot == std::string::npos ? near : override.key.substr(0, dot + 1) + near;
+  warnings_.push_back(located(override, fmt::format("adds a new key; did you mean '{}'?", full)));
 }
 
 std::size_t TreeUpdater::list_index(const Override& override, const Node& list, const std::string& part) const {
@@ -214,8 +219,8 @@ std::size_t TreeUpdater::list_index(const Override& override, const Node& list, 
 }
 
 void TreeUpdater::fail_missing(const Override& override, const std::vector<std::string>& parts) const {
-  fail(override, fmt::format("there is no key '{}'{}\nTo add it, write {}", override.key, nearest_hint(parts),
-                             shell_quoted(text_with_prefix(override, "+"))));
+  fail(override, fmt::format("there is no key '{}'{}\nTo add it, write {}", shortened(override.key, kLongestAdvice),
+                             nearest_hint(parts), shell_quoted(text_with_prefix(override, "+"))));
 }
 
 void TreeUpdater::update(const Override& override, const Node& value, bool may_add) {
@@ -265,8 +270,8 @@ void TreeUpdater::put(const Override& override, Node& place, const Node& value, 
 
 void TreeUpdater::warn_of_new_shape(const Override& override, const Node& old, const Node& value) {
   if (old.is_null() || old.is_missing() || old.is_interpolation() || old.is_container() || !value.is_map()) return;
-  warnings_.push_back(fmt::format("{}: {}: turns the {} {} ({}) into a map", to_string(override.position),
-                                  override.text, kind_name(old.kind()), describe(old), to_string(old.position())));
+  warnings_.push_back(located(override, fmt::format("turns the {} {} ({}) into a map", kind_name(old.kind()),
+                                                    describe(old), to_string(old.position()))));
 }
 
 }  // namespace mneme::config

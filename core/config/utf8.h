@@ -22,6 +22,9 @@ std::size_t find_invalid_utf8(std::string_view text);
 /// float() read them.
 std::string ascii_digits_and_blanks(std::string_view text);
 
+/// At most `most` bytes of a text and "…" for the rest; characters stay whole.
+std::string shortened(std::string_view text, std::size_t most);
+
 void append_utf8(std::string& text, char32_t code_point);
 
 }  // namespace mneme::config

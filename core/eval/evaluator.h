@@ -20,7 +20,7 @@ struct EvalOptions {
   std::string rows = "all";           ///< all; lower: only tasks seen so far; last: only row 0 and the last one
   std::int64_t max_length = 512;      ///< tokens of prompt and answer together
   std::int64_t decode_slots = 32;     ///< sequences decoded at once; never changes the result
-  std::vector<std::string> stop;      ///< texts that end an answer; they and what follows are cut off
+  std::vector<std::string> stop{};    ///< texts that end an answer; they and what follows are cut off
   bool task_id = false;               ///< whether the strategy is told the task (its capability)
 };
 

@@ -122,7 +122,9 @@ Prediction Calibration::predict(const RunFacts& facts, const std::string& place)
     prediction.seconds = typical(&Observation::start_seconds, -1).value_or(0) + *train * facts.train_work +
                          *eval * (facts.eval_work + facts.first_work);
   }
-  const auto scaled = [](std::int64_t foreseen, double by) { return static_cast<std::int64_t>(static_cast<double>(foreseen) * by); };
+  const auto scaled = [](std::int64_t foreseen, double by) {
+    return static_cast<std::int64_t>(static_cast<double>(foreseen) * by);
+  };
   prediction.memory_bytes = scaled(facts.memory_bytes, typical(&Observation::memory, 0).value_or(1));
   prediction.disk_bytes = scaled(facts.disk_bytes, typical(&Observation::disk, 0).value_or(1));
   return prediction;
@@ -134,8 +136,8 @@ void Calibration::learn(const RunFacts& facts, const std::string& place, const M
   run.train = ratio(measured.train_seconds, facts.train_work);
   run.eval = ratio(measured.eval_seconds, facts.eval_work);
   if (measured.seconds > 0)
-    run.start_seconds = std::max(
-        0.0, measured.seconds - measured.train_seconds - measured.eval_seconds - run.eval * facts.first_work);
+    run.start_seconds =
+        std::max(0.0, measured.seconds - measured.train_seconds - measured.eval_seconds - run.eval * facts.first_work);
   run.memory = ratio(static_cast<double>(measured.peak_bytes), static_cast<double>(facts.memory_bytes));
   run.disk = ratio(static_cast<double>(measured.disk_bytes), static_cast<double>(facts.disk_bytes));
   learnt_[key_of(facts, place)].push_back(run);

@@ -38,9 +38,9 @@ struct Prediction {
   std::int64_t memory_bytes = 0, disk_bytes = 0;
 };
 
-/// Learns from finished runs what a unit of work takes, how long the start does, and how far off the foreseen memory and
-/// disk were; kept in the user's cache. A prediction uses the medians of the latest runs of its strategy and family at
-/// its place, where there are none, of the whole family.
+/// Learns from finished runs what a unit of work takes, how long the start does, and how far off the foreseen memory
+/// and disk were; kept in the user's cache. A prediction uses the medians of the latest runs of its strategy and family
+/// at its place, where there are none, of the whole family.
 class Calibration {
  public:
   /// \param file need not exist; one that cannot be read counts as empty.
@@ -56,9 +56,9 @@ class Calibration {
   /// Ratios of one run; 0 where unknown.
   struct Observation {
     std::string strategy;
-    double start_seconds = -1;                  // before row 0; negative where unknown
-    double train = 0, eval = 0;                 // seconds per unit of work
-    double memory = 0, disk = 0;                // taken per foreseen
+    double start_seconds = -1;    // before row 0; negative where unknown
+    double train = 0, eval = 0;   // seconds per unit of work
+    double memory = 0, disk = 0;  // taken per foreseen
   };
   using Observations = std::map<std::string, std::vector<Observation>>;  // by place and family, latest last
   static Observations read(const std::filesystem::path& file);

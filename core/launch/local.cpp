@@ -124,7 +124,8 @@ class LocalLaunch {
     stop_time_ = Clock::now();
     if (active_.empty()) return;
     view_.say(again ? fmt::format("killing {} run(s)", active_.size())
-                    : fmt::format("stopping {} run(s): what they have finished is saved; Ctrl-C again kills them", active_.size()));
+                    : fmt::format("stopping {} run(s): what they have finished is saved; Ctrl-C again kills them",
+                                  active_.size()));
   }
 
   /// Presses runs that do not react to having been asked.

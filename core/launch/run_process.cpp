@@ -42,7 +42,8 @@ std::string exit_reason(const ProcessExit& exit, bool out_of_memory) {
   return fmt::format("exit code {}", exit.code);
 }
 
-/// The run's own last word in this attempt: the error in its record; where it never began one, its last line in the log.
+/// The run's own last word in this attempt: the error in its record; where it never began one, its last line in the
+/// log.
 std::string last_word(const Ending& ending, const fs::path& run_directory, const Attempt& attempt) {
   const auto recorded = recorded_ending(run_directory);
   const bool own = recorded && seconds_since_epoch(recorded->finished) >= seconds_since_epoch(attempt.started);
@@ -57,7 +58,6 @@ void add_last_word(Ending& ending, const fs::path& run_directory, const Attempt&
   const std::string word = last_word(ending, run_directory, attempt);
   if (!word.empty()) ending.reason = ending.state == RunState::kFailed ? ending.reason + ": " + word : word;
 }
-
 
 }  // namespace
 

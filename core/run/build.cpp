@@ -24,17 +24,23 @@ std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }
 
-std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const data::Stream& stream) {
+std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const std::vector<data::TaskSpec>& tasks) {
   if (train.epochs_per_task.empty()) {
     std::vector<std::int64_t> epochs;
-    for (const data::Task& task : stream.tasks) epochs.push_back(task.spec().epochs.value_or(train.epochs));
+    for (const data::TaskSpec& task : tasks) epochs.push_back(task.epochs.value_or(train.epochs));
     return epochs;
   }
-  if (train.epochs_per_task.size() != stream.tasks.size())
-    throw ConfigError(fmt::format("train.epochs_per_task: has {} numbers, the stream '{}' has {} tasks; give one for each "
-                                  "task, or none",
-                                  train.epochs_per_task.size(), stream.name, stream.tasks.size()));
+  if (train.epochs_per_task.size() != tasks.size())
+    throw ConfigError(fmt::format("train.epochs_per_task: has {} numbers for a stream of {} tasks; give one for each task, "
+                                  "or none",
+                                  train.epochs_per_task.size(), tasks.size()));
   return train.epochs_per_task;
+}
+
+std::vector<data::TaskSpec> task_specs(const data::Stream& stream) {
+  std::vector<data::TaskSpec> specs;
+  for (const data::Task& task : stream.tasks) specs.push_back(task.spec());
+  return specs;
 }
 
 std::vector<TaskInfo> task_infos(const data::Stream& stream) {

@@ -23,7 +23,9 @@ data::Stream build_stream(const RunOptions& options);
 
 /// Epochs of each task of the stream: those that the config gives by position, else the task's own, else train.epochs.
 /// Throws ConfigError if the config gives some, but not one number per task.
-std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const data::Stream& stream);
+std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const std::vector<data::TaskSpec>& tasks);
+
+std::vector<data::TaskSpec> task_specs(const data::Stream& stream);
 
 /// What the record says about each task.
 std::vector<TaskInfo> task_infos(const data::Stream& stream);

@@ -15,9 +15,9 @@ struct Work {
 
 /// Where a run stands.
 struct ProgressMoment {
-  std::string phase{};    ///< train or evaluate
-  std::int64_t task = 0;  ///< index from 1, 0 before any
-  Work done{};            ///< of the whole run
+  std::string phase{};               ///< train or evaluate
+  std::int64_t task = 0;             ///< index from 1, 0 before any
+  Work done{};                       ///< of the whole run
   std::int64_t step = 0, steps = 0;  ///< of this phase of this task
   std::string note{};
 };
@@ -37,12 +37,13 @@ class ProgressFile {
  private:
   using Clock = std::chrono::steady_clock;
   double eta_seconds() const;
-  void write(const std::string& phase, std::int64_t task, std::int64_t step, std::int64_t steps, const std::string& note);
+  void write(const std::string& phase, std::int64_t task, std::int64_t step, std::int64_t steps,
+             const std::string& note);
 
   std::filesystem::path file_;
   std::int64_t tasks_;
   Work total_, done_;
-  Work measured_;                                 // units of work done by this process
+  Work measured_;                                // units of work done by this process
   double train_seconds_ = 0, eval_seconds_ = 0;  // that they took
   std::string last_phase_;
   std::int64_t last_task_ = -1;

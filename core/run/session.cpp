@@ -45,7 +45,7 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
       options_(read_options(resolved)),
       descriptor_(plugins.load(options_.strategy)) {
   stream_ = build_stream(options_);
-  options_.train.epochs_per_task = epochs_per_task(options_.train, stream_);
+  options_.train.epochs_per_task = epochs_per_task(options_.train, task_specs(stream_));
   tokenizer_ = text::load_tokenizer(model_directory(options_.model));
   tasks_ = task_infos(stream_);
   const data::SequenceForm form = sequence_form(*tokenizer_, options_.model);

@@ -12,28 +12,30 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Weights of a decoder by its sizes.
+/// Weights of a model by its sizes; biases and tables of positions are too small to matter.
 std::int64_t parameter_count(const model::TransformerConfig& c) {
   const std::int64_t attention = c.hidden_size * c.head_dim * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
-  const std::int64_t layer = attention + 3 * c.hidden_size * c.intermediate_size + 2 * c.hidden_size;
+  const std::int64_t mlp = (c.gated_mlp ? 3 : 2) * c.hidden_size * c.intermediate_size;
   const std::int64_t embeddings = c.vocab_size * c.hidden_size * (c.tie_word_embeddings ? 1 : 2);
-  return c.num_hidden_layers * layer + embeddings + c.hidden_size;
+  // A decoder behind an encoder attends to it, too.
+  return c.total_layers() * (attention + mlp + 2 * c.hidden_size) + c.num_decoder_layers * attention + embeddings;
 }
 
 /// Trained parameters: all, or rank · (in + out) of each linear that has an adapter.
 std::int64_t trained_count(const AdapterOptions& adapter, const model::TransformerConfig& c, std::int64_t all) {
   if (adapter.kind == "full") return all;
-  const std::int64_t d = c.hidden_size, q = c.head_dim * c.num_attention_heads, kv = c.head_dim * c.num_key_value_heads,
-                     i = c.intermediate_size;
-  const std::map<std::string, std::int64_t> in_and_out{{"q_proj", d + q},   {"k_proj", d + kv},   {"v_proj", d + kv},
-                                                       {"o_proj", d + q},   {"gate_proj", d + i}, {"up_proj", d + i},
-                                                       {"down_proj", d + i}};
+  const std::int64_t d = c.hidden_size, q = d + c.head_dim * c.num_attention_heads,
+                     kv = d + c.head_dim * c.num_key_value_heads, i = d + c.intermediate_size;
+  const std::map<std::string, std::int64_t> decoder{{"q_proj", q},  {"k_proj", kv},   {"v_proj", kv},  {"o_proj", q},
+                                                    {"up_proj", i}, {"gate_proj", i}, {"down_proj", i}};
+  const std::map<std::string, std::int64_t> t5{{"q", q},  {"k", kv},   {"v", kv},   {"o", q},
+                                               {"wi", i}, {"wi_0", i}, {"wi_1", i}, {"wo", i}};
   const auto& targets = adapter.lora.targets;
   const bool every = std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
   std::int64_t per_layer = 0;
-  for (const auto& [name, sum] : in_and_out)
+  for (const auto& [name, sum] : c.encoder_decoder() ? t5 : decoder)
     if (every || std::find(targets.begin(), targets.end(), name) != targets.end()) per_layer += sum;
-  return adapter.lora.rank * per_layer * (c.num_hidden_layers - adapter.lora.first_layer);
+  return adapter.lora.rank * per_layer * (c.total_layers() - adapter.lora.first_layer);
 }
 
 /// Tokens and steps that the stream amounts to.
@@ -56,7 +58,7 @@ Load load_of(const RunOptions& options, const std::vector<data::TaskSize>& tasks
   const TrainOptions& train = options.train;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const data::SplitSize& rows = tasks[i].split(data::Split::kTrain);
-    const std::int64_t epochs = i < train.epochs_per_task.size() ? train.epochs_per_task[i] : train.epochs;
+    const std::int64_t epochs = train.epochs_per_task[i];
     std::int64_t steps = (rows.rows + train.batch_size - 1) / train.batch_size * epochs;
     double samples = static_cast<double>(rows.rows * epochs);
     if (train.max_steps > 0 && steps > train.max_steps) {
@@ -103,6 +105,9 @@ Forecast Validator::check(const config::Node& resolved) {
   plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
   const Model& model = this->model(options.model);
   const auto tasks = data::check_stream(options.stream_node, streams_);
+  std::vector<data::TaskSpec> specs;
+  for (const data::TaskSize& task : tasks) specs.push_back(task.spec);
+  options.train.epochs_per_task = epochs_per_task(options.train, specs);
 
   const Load load = load_of(options, tasks, model.bytes_per_token);
   const bool joint = (descriptor.capabilities & kJointTraining) != 0;
@@ -125,7 +130,7 @@ Forecast Validator::check(const config::Node& resolved) {
   forecast.memory_bytes =
       static_cast<std::int64_t>(kProgram + 2 * weight_bytes + 16 * trained +
                                 4 * step_tokens * kFloatsPerTokenAndLayer *
-                                    static_cast<double>(model.config.hidden_size * model.config.num_hidden_layers));
+                                    static_cast<double>(model.config.hidden_size * model.config.total_layers()));
   // Tables of the record by their rows; the checkpoint with AdamW's moments; the adapters.
   constexpr double kFiles = 80e3, kBytesPerStep = 120, kBytesPerAnswer = 150;
   const double adapters = options.save.adapters == "none"  ? 0

@@ -16,7 +16,7 @@ namespace mneme::run {
 /// disk for runs of one family. A launcher learns the proportions from finished runs.
 struct Forecast {
   std::string strategy;
-  std::string family;  ///< model, its dtype, kind of adapter
+  std::string family;     ///< model, its dtype, kind of adapter
   double train_work = 0;  ///< floating-point operations of training
   double eval_work = 0;   ///< of the rows of R after training
   double first_work = 0;  ///< of row 0, before any training
@@ -24,8 +24,8 @@ struct Forecast {
   std::int64_t disk_bytes = 0;
 };
 
-/// Finds whatever can be found wrong with runs before one of them starts: options, the plugin and its settings, the model
-/// directory, every row of the data. Loads no weights. What runs share is looked at once.
+/// Finds whatever can be found wrong with runs before one of them starts: options, the plugin and its settings, the
+/// model directory, every row of the data. Loads no weights. What runs share is looked at once.
 class Validator {
  public:
   /// \param memory file that remembers which data was found good, see data::StreamChecker; "" for none.

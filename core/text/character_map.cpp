@@ -6,7 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/unicode.h"
 #include "core/text/normalizer.h"
-#include "core/text/pattern.h"
+#include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
 namespace mneme::text {
@@ -26,7 +26,8 @@ bool stands_alone(char32_t c) {
 /// counts, even for a longer grapheme: so does Hugging Face's normalizer.
 class CharacterMap final : public Normalizer {
  public:
-  CharacterMap(std::string_view bytes, std::string where) : where_(std::move(where)), grapheme_(Pattern::graphemes()) {
+  CharacterMap(std::string_view bytes, std::string where)
+      : where_(std::move(where)), grapheme_(TokenPattern::graphemes()) {
     static_assert(std::endian::native == std::endian::little, "the format is little-endian");
     std::uint32_t trie_bytes = 0;
     if (bytes.size() >= sizeof trie_bytes) std::memcpy(&trie_bytes, bytes.data(), sizeof trie_bytes);
@@ -144,7 +145,7 @@ class CharacterMap final : public Normalizer {
   }
 
   std::string where_;
-  Pattern grapheme_;
+  TokenPattern grapheme_;
   std::vector<std::uint32_t> units_;
   std::string replacements_;  ///< texts that end with a zero byte
   bool plain_[0x80] = {};     ///< ASCII characters that no entry starts with

@@ -5,7 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/unicode.h"
 #include "core/text/byte_characters.h"
-#include "core/text/pattern.h"
+#include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
 namespace mneme::text {
@@ -156,7 +156,7 @@ class Strip final : public Decoder {
 
 class Replace final : public Decoder {
  public:
-  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(TokenPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (std::string& token : tokens) {
       std::string out;
@@ -171,7 +171,7 @@ class Replace final : public Decoder {
   }
 
  private:
-  Pattern pattern_;
+  TokenPattern pattern_;
   std::string content_;
 };
 
@@ -203,7 +203,7 @@ std::unique_ptr<Decoder> make_simple(const std::string& type, JsonFields& fields
   if (type == "Metaspace") return make_metaspace(fields);
   if (type == "Strip") return make_strip(fields);
   if (type == "Replace") {
-    Pattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
+    TokenPattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
     return std::make_unique<Replace>(std::move(pattern), fields.text("content"));
   }
   fields.fail("type", fmt::format("'{}' is not supported; expected Sequence, ByteLevel, ByteFallback, Fuse, Metaspace, "

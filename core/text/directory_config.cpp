@@ -36,7 +36,7 @@ AddedToken added_token(const Json& value, const std::string& where, bool special
 }
 
 void set_special(DirectoryConfig& config, const std::string& name, const Json& value, const std::string& where) {
-  DirectoryConfig::Special special{name, added_token(value, where, true), value.is_string()};
+  DirectoryConfig::Special special{name, added_token(value, where, true)};
   special.token.special = true;
   for (auto& known : config.specials)
     if (!name.empty() && known.name == name) {
@@ -113,7 +113,7 @@ DirectoryConfig read_directory_config(const std::filesystem::path& directory) {
   const auto read = [&](const char* name) -> std::optional<Json> {
     const auto path = directory / name;
     if (!std::filesystem::exists(path)) return std::nullopt;
-    return parse_json_object(read_file(path), path.string() + ":");
+    return parse_json_object(read_file(path), path.string());
   };
   std::string texts;
   if (const auto json = read("tokenizer_config.json")) {

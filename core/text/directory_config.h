@@ -17,7 +17,6 @@ struct DirectoryConfig {
   struct Special {
     std::string name;  ///< "bos_token", or "" for one without a name
     AddedToken token;
-    bool plain = true;  ///< only its text is given
   };
   std::vector<Special> specials;
   std::vector<AddedToken> added;  ///< in order of their ids

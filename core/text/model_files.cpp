@@ -13,17 +13,11 @@
 namespace mneme::text {
 
 namespace {
-/// Adds what the configuration names: its added tokens, then its special ones, which keep the flags that they have.
+/// Adds what the configuration names: its added tokens, and the special ones that are not there yet.
 void add_configured(Pipeline& parts, const DirectoryConfig& config) {
   for (const AddedToken& token : config.added) parts.added.add(token, *parts.model);
-  for (const auto& special : config.specials) {
-    AddedToken token = special.token;
-    if (const auto id = parts.added.id_of(token.content)) {
-      token = parts.added.tokens().at(*id);
-      token.special = true;
-    }
-    parts.added.add(token, *parts.model);
-  }
+  for (const auto& special : config.specials)
+    if (!parts.added.id_of(special.token.content)) parts.added.add(special.token, *parts.model);
 }
 
 void finish(Pipeline& parts, const DirectoryConfig& config) {
@@ -54,7 +48,7 @@ AddedToken added_token_of_json(const Json& value, const std::string& where) {
 /// A special token that a class of Hugging Face's has unless the configuration names another.
 void default_special(DirectoryConfig& config, const std::string& name, const std::string& content) {
   if (config.special(name) != nullptr) return;
-  DirectoryConfig::Special special{name, {}, true};
+  DirectoryConfig::Special special{name, {}};
   special.token.content = content;
   special.token.special = true;
   special.token.normalized = false;

@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/text/byte_characters.h"
-#include "core/text/pattern.h"
+#include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
 namespace mneme::text {
@@ -47,7 +47,7 @@ class Prepend final : public Normalizer {
 
 class Replace final : public Normalizer {
  public:
-  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(TokenPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void apply(Stretch& stretch) const override {
     const std::string_view text = stretch.text;
     std::string out;
@@ -67,7 +67,7 @@ class Replace final : public Normalizer {
   }
 
  private:
-  Pattern pattern_;
+  TokenPattern pattern_;
   std::string content_;
 };
 
@@ -174,7 +174,7 @@ std::unique_ptr<Normalizer> make_simple(const std::string& type, JsonFields& fie
     return std::make_unique<Strip>(left, right);
   }
   if (type == "Replace") {
-    Pattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
+    TokenPattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
     return std::make_unique<Replace>(std::move(pattern), fields.text("content"));
   }
   fields.fail("type", fmt::format("'{}' is not supported; expected Sequence, NFC, NFD, NFKC, NFKD, Lowercase, "

@@ -7,7 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/unicode.h"
 #include "core/text/byte_characters.h"
-#include "core/text/pattern.h"
+#include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
 namespace mneme::text {
@@ -63,7 +63,7 @@ std::vector<Span> joined(const std::vector<Span>& spans, Behavior behavior) {
 /// Splits at the matches of a pattern or, inverted, at what lies between them.
 class Split final : public PreTokenizer {
  public:
-  Split(Pattern pattern, Behavior behavior, bool invert = false)
+  Split(TokenPattern pattern, Behavior behavior, bool invert = false)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
 
   void split(Pieces& pieces, TextStore&) const override {
@@ -98,7 +98,7 @@ class Split final : public PreTokenizer {
     if (done != text.size()) use(Span{done, text.size(), invert_});
   }
 
-  Pattern pattern_;
+  TokenPattern pattern_;
   Behavior behavior_;
   bool invert_;
 };
@@ -171,8 +171,8 @@ class ByteLevel final : public PreTokenizer {
   ByteLevel(bool prefix, bool splits, bool last) : prefix_(prefix), last_(last) {
     if (splits)
       split_.emplace(
-          Pattern::regex("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-                         "ByteLevel"),
+          TokenPattern::regex("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+                              "ByteLevel"),
           Behavior::kIsolated);
   }
 
@@ -241,8 +241,8 @@ std::unique_ptr<PreTokenizer> make_metaspace(JsonFields& fields) {
   return std::make_unique<Metaspace>(replacement, prefix, fields.boolean("split", true));
 }
 
-Pattern class_pattern(const std::string& ranges) {
-  return Pattern::regex(fmt::format("[{}]", ranges), "pre_tokenizer");
+TokenPattern class_pattern(const std::string& ranges) {
+  return TokenPattern::regex(fmt::format("[{}]", ranges), "pre_tokenizer");
 }
 
 std::unique_ptr<PreTokenizer> make_step(const Json& value, const std::string& where, bool last);
@@ -257,7 +257,7 @@ std::unique_ptr<PreTokenizer> make_sequence(JsonFields& fields, bool last) {
 }
 
 std::unique_ptr<PreTokenizer> make_split(JsonFields& fields) {
-  Pattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
+  TokenPattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
   const Behavior behavior = behavior_of(fields, fields.text("behavior"));
   return std::make_unique<Split>(std::move(pattern), behavior, fields.boolean("invert"));
 }
@@ -281,7 +281,7 @@ std::unique_ptr<PreTokenizer> make_typed(const std::string& type, JsonFields& fi
     return std::make_unique<Split>(class_pattern(punctuation_ranges()),
                                    behavior_of(fields, fields.text("behavior", "Isolated")));
   if (type == "Whitespace")
-    return std::make_unique<Split>(Pattern::regex("\\w+|[^\\w\\s]+", "pre_tokenizer"), Behavior::kRemoved, true);
+    return std::make_unique<Split>(TokenPattern::regex("\\w+|[^\\w\\s]+", "pre_tokenizer"), Behavior::kRemoved, true);
   fields.fail("type", fmt::format("'{}' is not supported; expected Sequence, ByteLevel, Metaspace, Split, Digits, "
                                   "Punctuation, Whitespace or WhitespaceSplit",
                                   type));

@@ -100,12 +100,11 @@ class Message {
   const std::string& where_;
 };
 
-template <class Enum>
-Enum enumerator(const Message& message, Enum last) {
+SentencePieceFile::PieceType piece_type(const Message& message) {
   const std::uint64_t value = message.integer();
-  if (value < 1 || value > static_cast<std::uint64_t>(last))
-    message.damaged(fmt::format("field {} is {}; expected 1 to {}", message.number(), value, static_cast<int>(last)));
-  return static_cast<Enum>(value);
+  if (value < 1 || value > static_cast<std::uint64_t>(SentencePieceFile::PieceType::kByte))
+    message.damaged(fmt::format("a piece of the unknown type {}", value));
+  return static_cast<SentencePieceFile::PieceType>(value);
 }
 
 SentencePieceFile::Piece read_piece(Message message) {
@@ -113,29 +112,22 @@ SentencePieceFile::Piece read_piece(Message message) {
   while (message.next()) {
     if (message.number() == 1) piece.text = message.text();
     if (message.number() == 2) piece.score = message.real();
-    if (message.number() == 3) piece.type = enumerator(message, SentencePieceFile::PieceType::kByte);
+    if (message.number() == 3) piece.type = piece_type(message);
   }
   return piece;
-}
-
-void read_training(Message message, SentencePieceFile& file) {
-  constexpr std::uint64_t kModelType = 3, kByteFallback = 35, kUnknownId = 40;
-  while (message.next()) {
-    if (message.number() == kModelType) file.algorithm = enumerator(message, SentencePieceFile::Algorithm::kCharacter);
-    if (message.number() == kByteFallback) file.byte_fallback = message.integer() != 0;
-    if (message.number() == kUnknownId) file.unknown_id = static_cast<std::int32_t>(message.integer());
-  }
 }
 }  // namespace
 
 SentencePieceFile read_sentencepiece(std::string_view content, const std::string& where) {
   constexpr std::uint64_t kPieces = 1, kTraining = 2, kNormalizer = 3, kCharacterMap = 2;
   SentencePieceFile file;
+  bool trained = false, normalized = false;
   Message message(content, 0, where);
   while (message.next()) {
     if (message.number() == kPieces) file.pieces.push_back(read_piece(message.message()));
-    if (message.number() == kTraining) read_training(message.message(), file);
+    if (message.number() == kTraining) trained = true;
     if (message.number() == kNormalizer) {
+      normalized = true;
       Message normalizer = message.message();
       while (normalizer.next())
         if (normalizer.number() == kCharacterMap) file.character_map = normalizer.bytes();
@@ -143,6 +135,8 @@ SentencePieceFile read_sentencepiece(std::string_view content, const std::string
     if (file.pieces.size() > static_cast<std::size_t>(kMostTokens)) message.damaged("more pieces than can be");
   }
   if (file.pieces.empty()) message.damaged("no pieces");
+  // They come behind the pieces: a file that is cut between two pieces lacks them.
+  if (!trained || !normalized) message.damaged("no training or normalisation settings");
   return file;
 }
 

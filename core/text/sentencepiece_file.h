@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,12 +14,8 @@ struct SentencePieceFile {
     float score = 0;
     PieceType type = PieceType::kNormal;
   };
-  enum class Algorithm { kUnigram = 1, kBpe = 2, kWord = 3, kCharacter = 4 };
 
   std::vector<Piece> pieces;  ///< the index is the id
-  Algorithm algorithm = Algorithm::kUnigram;
-  bool byte_fallback = false;
-  std::int32_t unknown_id = 0;
   std::string character_map;  ///< the normaliser's, compiled; "" for none
 };
 

@@ -1,19 +1,21 @@
 /// \file KIF: after each task the fresh weights are fused with the old ones, unit by unit, by what each unit is worth
 /// to the old tasks and to the new one. With `units: matrix`, `importance: first_order`, `fusion: hard` it is TaSL;
 /// with `memory` above 0 it is KIF-M, which then trains on stored samples with the new task's own units held still.
-/// Source: Feng et al. 2024, "KIF: knowledge identification and fusion" (arXiv 2408.05200) and "TaSL: task skill
-/// localization and consolidation" (arXiv 2408.09857); METHODS A2. With I the importance of a task's units, normalised
-/// to [0, 1] over all units of the model:
+/// Source: Feng et al. 2024, "KIF: Knowledge Identification and Fusion for Language Model Continual Learning" (arXiv
+/// 2408.05200) and "TaSL: Continual Dialog State Tracking via Task Skill Localization and Consolidation" (arXiv
+/// 2408.09857). With I the importance of a task's units, normalised to [0, 1] over all units of the model:
 ///   loss = CE + orthogonality / M · sum over the M low-rank factors of ||A A^T - I||_F (B: ||B^T B - I||_F),
 ///   w <- keep(u) w_old + (1 - keep(u)) w_new for w in unit u,
 ///   soft: keep = exp(I_old / tau) / (exp(I_old / tau) + exp(I_new / tau)); hard: by the top units of each,
 ///   I_old <- Norm(beta · I_old + (1 - beta) · I_new).
+///
 /// Deviations: importances are taken before the optimiser's step, as the papers say, where the released code takes them
 /// after it, from the new weight and the old gradient (`timing`); every step counts, where it leaves out the first and
-/// last; units by rank are scored by its product of means (`rank_score: mean` is the paper's wording). The
+/// the last. Units by rank are scored by the code's product of means (`rank_score: mean` is the paper's wording). The
 /// orthogonality starts with the second task, so that a single task trains as plain fine-tuning does
-/// (`orthogonality_from: 1` is as published). All trained weights are fused, tied ones once. KIF-M's schedule is ours:
-/// the papers describe its masking only.
+/// (`orthogonality_from: 1` is as published). All trained weights are fused, tied ones once. In the soft form the
+/// papers keep half where both worths are equal (`neutral_keep`). KIF-M's schedule is ours: the papers describe its
+/// masking alone; with it the strategy stores examples, which its capabilities do not say.
 #include <cmath>
 
 #include "core/plugin.h"

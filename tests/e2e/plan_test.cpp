@@ -34,7 +34,8 @@ stream:
   tasks: {TASK: {metric: accuracy}}
 sweep: {grid: {seed: [1, 2]}}
 )";
-const char* const kGoodRows = R"([{"prompt": "one plus one is", "answer": "two"}, {"prompt": "two plus two is", "answer": "four"}])";
+const char* const kGoodRows =
+    R"([{"prompt": "one plus one is", "answer": "two"}, {"prompt": "two plus two is", "answer": "four"}])";
 }  // namespace
 
 TEST_CASE("plan learns time, memory and disk from finished runs and foretells other sizes", "[plan]") {
@@ -90,7 +91,8 @@ TEST_CASE("bad rows and absent files are found before anything starts, with file
 TEST_CASE("a thousand real runs are planned within seconds", "[plan]") {
   const Study study;
   plan_of(study, {"seed=1"});  // caches
-  const launch::Captured plan = study.mneme({"plan", "exp.yaml", "strategy=seq,er,ewc,ilora", "seed=range(1,251)", "--format", "json"});
+  const launch::Captured plan =
+      study.mneme({"plan", "exp.yaml", "strategy=seq,er,ewc,ilora", "seed=range(1,251)", "--format", "json"});
   CHECK(Json::parse(plan.output)["runs"].size() == 1000);
   WARN("a thousand runs were planned in " << plan.exit.seconds << " s (wall)");
   CHECK(plan.exit.seconds < 20);

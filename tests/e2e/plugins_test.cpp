@@ -64,7 +64,8 @@ TEST_CASE("a plugin that keeps the contract passes, by name and by file", "[plug
 TEST_CASE("a new plugin builds, passes and runs", "[plugins]") {
   const Study study;
   REQUIRE(study.mneme({"plugins", "new", "mine", "--dir", "mine"}).ok());
-  for (const char* file : {"mine.cpp", "mine.yaml", "CMakeLists.txt"}) CHECK(std::filesystem::exists(study / "mine" / file));
+  for (const char* file : {"mine.cpp", "mine.yaml", "CMakeLists.txt"})
+    CHECK(std::filesystem::exists(study / "mine" / file));
   launch::ChildOptions build;
   build.directory = study / "mine";
   build.arguments = {"/bin/sh", "-c",
@@ -78,7 +79,8 @@ TEST_CASE("a new plugin builds, passes and runs", "[plugins]") {
   REQUIRE(code == 0);
   const std::string plugins = (study / "mine/build/lib/mneme/strategies").string();
   CHECK(study.mneme({"plugins", "check", "mine", "--plugin-path", plugins}).ok());
-  const launch::Captured run = study.mneme({"run", "exp.yaml", "strategy=mine", "seed=1", "--plugin-path", plugins, "--out", "out"});
+  const launch::Captured run =
+      study.mneme({"run", "exp.yaml", "strategy=mine", "seed=1", "--plugin-path", plugins, "--out", "out"});
   INFO(run.error);
   CHECK(run.ok());
   const launch::Captured again = study.mneme({"plugins", "new", "mine", "--dir", "mine"});

@@ -52,7 +52,8 @@ std::map<std::string, std::string> finished_records(const Study& study) {
   std::map<std::string, std::string> records;
   if (!fs::exists(study / "out/runs.json")) return records;
   for (const auto& line : study.report("out").runs)
-    if (line.entry.state == RunState::kDone) records[line.entry.id] = read_file(study / "out" / line.entry.id / "run.h5");
+    if (line.entry.state == RunState::kDone)
+      records[line.entry.id] = read_file(study / "out" / line.entry.id / "run.h5");
   return records;
 }
 
@@ -137,8 +138,9 @@ TEST_CASE("a sweep killed while a record or a checkpoint is being written", "[ki
 
 TEST_CASE("a file extended and run again adds only the new runs", "[extend]") {
   Study study;
-  study.write("small.yaml", std::string(Study::kTwelveRuns).replace(
-                                std::string(Study::kTwelveRuns).find("[seq, er, ewc, ilora]"), 21, "[seq, er]"));
+  study.write("small.yaml",
+              std::string(Study::kTwelveRuns)
+                  .replace(std::string(Study::kTwelveRuns).find("[seq, er, ewc, ilora]"), 21, "[seq, er]"));
   CHECK(study.mneme({"run", "small.yaml", "--out", "out"}).ok());
   const auto before = finished_records(study);
   REQUIRE(before.size() == 6);

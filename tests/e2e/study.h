@@ -35,11 +35,15 @@ class Study {
 
   /// `mneme arguments…` in this directory, with caches of its own.
   launch::ChildOptions command(std::vector<std::string> arguments) const;
-  launch::Captured mneme(std::vector<std::string> arguments) const { return run_and_capture(command(std::move(arguments))); }
+  launch::Captured mneme(std::vector<std::string> arguments) const {
+    return run_and_capture(command(std::move(arguments)));
+  }
   /// Started, not waited for; what it prints goes to `<name>.log`.
   launch::Child start(std::vector<std::string> arguments, const std::string& log) const;
 
-  launch::SweepDirectory sweep(const std::string& directory) const { return launch::SweepDirectory::open(*this / directory); }
+  launch::SweepDirectory sweep(const std::string& directory) const {
+    return launch::SweepDirectory::open(*this / directory);
+  }
   launch::SweepReport report(const std::string& directory) const { return launch::inspect_sweep(sweep(directory)); }
   Results results(const std::string& directory) const;
 

@@ -124,7 +124,8 @@ TEST_CASE("on a terminal each running run has a line, below them the total, all 
   }));
   const auto lines = screen_lines(terminal.shown());
   const std::regex total(R"(0 of 3 done, 2 running, 1 waiting, .*ETA .*)");
-  CHECK(std::count_if(lines.begin(), lines.end(), [&](const auto& line) { return std::regex_match(line, total); }) == 1);
+  CHECK(std::count_if(lines.begin(), lines.end(), [&](const auto& line) { return std::regex_match(line, total); }) ==
+        1);
   for (const auto& line : lines) {
     CAPTURE(line);
     CHECK((line.size() < 90 || !line.starts_with("  ")));

@@ -63,7 +63,8 @@ TEST_CASE("run does a sweep and leaves what the contract says", "[cli]") {
   const std::string id = runs[1]["id"];
   CHECK(id.size() == 12);
   const auto hydra = [&](const std::string& name) { return read_file(place.path() / "out" / id / ".hydra" / name); };
-  CHECK(hydra("config.yaml") == "seed: 2\nname: ${seed}x\nfake:\n  steps: 2\n  behave: ok\nlauncher:\n  name: local\n  jobs: 2\n");
+  CHECK(hydra("config.yaml") ==
+        "seed: 2\nname: ${seed}x\nfake:\n  steps: 2\n  behave: ok\nlauncher:\n  name: local\n  jobs: 2\n");
   CHECK(hydra("overrides.yaml") == "- seed=2\n");
   CHECK(contains(hydra("hydra.yaml"), "  runtime:\n"));
   CHECK(contains(hydra("hydra.yaml"), fmt::format("output_dir: {}\n", (place.path() / "out" / id).string())));
@@ -72,7 +73,7 @@ TEST_CASE("run does a sweep and leaves what the contract says", "[cli]") {
   const Json plan = Json::parse(place.mneme({"plan", "exp.yaml", "--format", "json"}).output);
   CHECK(plan["runs"][1]["id"] == id);
   CHECK(plan["runs"][1]["overrides"] == Json{"seed=2"});
-  CHECK(plan["runs"][1]["memory_bytes"] == 1 << 20);
+  CHECK(plan["runs"][1]["memory_bytes"] > 1 << 20);  // foreseen; corrected by what the runs took
 }
 
 TEST_CASE("a single run has the same layout, under a dated name", "[cli]") {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/launch/half_written.h"
 #include "core/launch/sweep_directory.h"
 #include "tests/core/launch/fixture.h"
 #include "tests/support/catch.h"
@@ -169,4 +170,22 @@ TEST_CASE("extending adds what is missing and keeps what is there", "[directory]
   CHECK(fs::exists(dir.path() / "out" / "000000000004" / ".hydra" / "resolved.json"));
   CHECK(read_file(dir.path() / "out" / "sweep.yaml") == "runs: 3\n");
   CHECK(read_file(dir.path() / "out" / ".mneme" / "sweep-1.yaml") == "runs: 2\n");
+}
+
+TEST_CASE("what a killed process left half-written goes when the sweep is taken up again", "[directory]") {
+  const TemporaryDirectory dir;
+  const auto home = dir.path() / "out";
+  { auto sweep = SweepDirectory::create(home, fake_sweep({{{"steps", 1}}})); }
+  const auto run = home / "000000000001";
+  for (const auto& file : {home / "runs.json.123.456.tmp", run / "run.h5.9.9.tmp", run / "checkpoints/state.7.8.tmp"}) {
+    fs::create_directories(file.parent_path());
+    write_file_atomically(file, "half");
+  }
+  write_file_atomically(run / "my.tmp", "a user's own");
+  CHECK(half_written(home, true).size() == 3);
+  auto sweep = SweepDirectory::open_locked(home);
+  CHECK(half_written(home, false).empty());
+  launch_fake(sweep, sweep.runs(), quick_options(1));
+  CHECK(half_written(home, true).empty());
+  CHECK(fs::exists(run / "my.tmp"));
 }

@@ -81,8 +81,9 @@ TEST_CASE("files that are cut off count as not written", "[state]") {
 
 TEST_CASE("progress is read with what is missing left at its default", "[state]") {
   const TemporaryDirectory dir;
-  write_file_atomically(dir.path() / "progress.json",
-                        R"({"phase": "train", "task": 2, "tasks": 8, "step": 3, "done": 5.5, "total": 11, "eta_seconds": null})");
+  write_file_atomically(
+      dir.path() / "progress.json",
+      R"({"phase": "train", "task": 2, "tasks": 8, "step": 3, "done": 5.5, "total": 11, "eta_seconds": null})");
   const auto progress = read_progress(dir.path());
   REQUIRE(progress);
   CHECK(progress->phase == "train");

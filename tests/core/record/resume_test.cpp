@@ -136,3 +136,32 @@ TEST_CASE("a record is not resumed by another run, when done, or when it is too 
   write_file_atomically(directory / "run.h5", "damaged");
   CHECK_THROWS_AS(RecordWriter::resume(directory / "run.h5", {}), RecordError);
 }
+
+TEST_CASE("the record of a run that died without a word is given its last one, and can still be resumed", "[resume]") {
+  const TemporaryDirectory directory("record");
+  const fs::path file = directory / "run.h5";
+  CHECK_FALSE(mark_failed(file, "killed"));  // there is none
+  Position position;
+  {
+    RecordWriter writer(file);
+    writer.begin(test::sample_info());
+    SampleRun::emit(writer, 0);
+    writer.checkpoint();
+    position = writer.position();
+  }
+  CHECK(mark_failed(file, "aborted (SIGABRT)"));
+  CHECK(Record(file).status() == RunStatus::kFailed);
+  CHECK(Record(file).error() == "aborted (SIGABRT)");
+  CHECK(Record(file).finished() != "");
+  CHECK(Record(file).steps().size() == 30);
+  CHECK_FALSE(mark_failed(file, "again"));  // it has had its last word
+  {
+    const auto resumed = RecordWriter::resume(file, position);
+    resumed->begin(test::sample_info());
+    CHECK(Record(file).status() == RunStatus::kRunning);
+    CHECK(Record(file).error().empty());
+  }
+  write_file_atomically(file, "not HDF5");
+  CHECK_FALSE(mark_failed(file, "killed"));
+  CHECK(read_file(file) == "not HDF5");
+}

@@ -111,6 +111,7 @@ TEST_CASE("a wrong setting is named with its position, its path, what was found 
       {"adapter: {dropout: 1}\n", {"adapter.dropout", "[0, 1)"}},
       {"eval: {rows: some}\n", {"eval.rows", "all, lower, last"}},
       {"eval: {decode_slots: 0}\n", {"eval.decode_slots", ">= 1"}},
+      {"eval: {stop: [x, '']}\n", {"eval.stop", "empty text"}},
       {"save: {checkpoint: 1}\n", {"save.checkpoint", "true or false"}},
       {"save: {adapters: some}\n", {"save.adapters", "last, all, none"}},
       {"optimizer: {lr: 1}\n", {"optimizer", "nothing reads"}}};
@@ -161,21 +162,17 @@ TEST_CASE("a strategy's settings are typed by its schema, defaults filled in", "
 }
 
 TEST_CASE("epochs of a task: the run's list, else the task's own, else the run's number", "[options]") {
-  data::TaskSpec spec;
-  spec.metric = "exact_match";
-  data::Stream stream{"mine", {}};
-  for (const std::optional<std::int64_t> epochs : {std::optional<std::int64_t>(5), std::optional<std::int64_t>(), std::optional<std::int64_t>(2)}) {
-    spec.name = "task" + std::to_string(stream.tasks.size());
-    spec.epochs = epochs;
-    const data::Example row{"", "p", "a", {}, "", ""};
-    stream.tasks.push_back(data::make_task(spec, {row}, {row}, {row}));
+  std::vector<data::TaskSpec> tasks;
+  for (const auto epochs : std::vector<std::optional<std::int64_t>>{5, std::nullopt, 2}) {
+    tasks.emplace_back();
+    tasks.back().epochs = epochs;
   }
   TrainOptions train;
   train.epochs = 3;
-  CHECK(epochs_per_task(train, stream) == std::vector<std::int64_t>{5, 3, 2});
+  CHECK(epochs_per_task(train, tasks) == std::vector<std::int64_t>{5, 3, 2});
   train.epochs_per_task = {1, 2, 4};
-  CHECK(epochs_per_task(train, stream) == std::vector<std::int64_t>{1, 2, 4});
+  CHECK(epochs_per_task(train, tasks) == std::vector<std::int64_t>{1, 2, 4});
   train.epochs_per_task = {1, 2};
-  CHECK_THROWS_WITH(epochs_per_task(train, stream),
-                    Contains("train.epochs_per_task") && Contains("2 numbers") && Contains("'mine'") && Contains("3 tasks"));
+  CHECK_THROWS_WITH(epochs_per_task(train, tasks),
+                    Contains("train.epochs_per_task") && Contains("2 numbers") && Contains("3 tasks"));
 }

@@ -85,7 +85,7 @@ class Laboratory {
 
 RunStatus execute(const fs::path& directory) {
   plugin::PluginRegistry plugins(plugin::plugin_search_path());
-  return run::execute(directory, plugins);
+  return run::execute(directory, plugins, [] { return false; });
 }
 
 /// Runs `mneme-run run` with $MNEME_TEST_DIE. \return whether SIGKILL ended it

@@ -64,7 +64,5 @@ class Misbehave final : public mneme::Strategy {
 
 }  // namespace
 
-MNEME_STRATEGY_PLUGIN(Misbehave, {.name = "misbehave",
-                                  .version = "1.0",
-                                  .citation = "",
-                                  .summary = "Goes wrong as it is told to"});
+MNEME_STRATEGY_PLUGIN(
+    Misbehave, {.name = "misbehave", .version = "1.0", .citation = "", .summary = "Goes wrong as it is told to"});

@@ -1,4 +1,4 @@
-#include "core/text/pattern.h"
+#include "core/text/token_pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -43,23 +43,23 @@ std::size_t next_character(std::string_view text, std::size_t i) {
 }
 }  // namespace
 
-struct Pattern::Compiled {
+struct TokenPattern::Compiled {
   std::string literal;  ///< used when there is no code
   std::unique_ptr<pcre2_code, FreeCode> code;
 };
 
-Pattern::Pattern(std::unique_ptr<const Compiled> compiled) : compiled_(std::move(compiled)) {}
-Pattern::Pattern(Pattern&&) noexcept = default;
-Pattern& Pattern::operator=(Pattern&&) noexcept = default;
-Pattern::~Pattern() = default;
+TokenPattern::TokenPattern(std::unique_ptr<const Compiled> compiled) : compiled_(std::move(compiled)) {}
+TokenPattern::TokenPattern(TokenPattern&&) noexcept = default;
+TokenPattern& TokenPattern::operator=(TokenPattern&&) noexcept = default;
+TokenPattern::~TokenPattern() = default;
 
-Pattern Pattern::regex(std::string_view oniguruma, const std::string& where) {
+TokenPattern TokenPattern::regex(std::string_view oniguruma, const std::string& where) {
   return compile(translate_pattern(oniguruma, where), where, oniguruma);
 }
 
-Pattern Pattern::graphemes() { return compile("\\X", "graphemes", "\\X"); }
+TokenPattern TokenPattern::graphemes() { return compile("\\X", "graphemes", "\\X"); }
 
-Pattern Pattern::compile(std::string_view pcre2, const std::string& where, std::string_view shown) {
+TokenPattern TokenPattern::compile(std::string_view pcre2, const std::string& where, std::string_view shown) {
   int code = 0;
   PCRE2_SIZE offset = 0;
   auto compiled = std::make_unique<Compiled>();
@@ -68,16 +68,16 @@ Pattern Pattern::compile(std::string_view pcre2, const std::string& where, std::
   if (compiled->code == nullptr)
     throw DataError(fmt::format("{}: the pattern '{}' does not compile: {}", where, shown, message_of(code)));
   pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);  // without it matching is slower, not different
-  return Pattern(std::move(compiled));
+  return TokenPattern(std::move(compiled));
 }
 
-Pattern Pattern::literal(std::string text) {
+TokenPattern TokenPattern::literal(std::string text) {
   auto compiled = std::make_unique<Compiled>();
   compiled->literal = std::move(text);
-  return Pattern(std::move(compiled));
+  return TokenPattern(std::move(compiled));
 }
 
-void Pattern::for_each(std::string_view utf8, const Found& found) const {
+void TokenPattern::for_each(std::string_view utf8, const Found& found) const {
   const Compiled& compiled = *compiled_;
   if (compiled.code == nullptr) {
     if (compiled.literal.empty()) return;
@@ -274,12 +274,12 @@ class Translator {
 };
 }  // namespace
 
-Pattern make_pattern(const Json& value, const std::string& where) {
+TokenPattern make_pattern(const Json& value, const std::string& where) {
   JsonFields fields(value, where);
   const bool is_regex = fields.find("Regex") != nullptr;
   const std::string text = is_regex ? fields.text("Regex") : fields.text("String");
   fields.finish();
-  return is_regex ? Pattern::regex(text, where) : Pattern::literal(text);
+  return is_regex ? TokenPattern::regex(text, where) : TokenPattern::literal(text);
 }
 
 std::string translate_pattern(std::string_view oniguruma, const std::string& where) {

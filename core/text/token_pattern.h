@@ -12,18 +12,18 @@ namespace mneme::text {
 /// A regular expression of a tokenizer file. Those are written for Oniguruma with Unicode 16; PCRE2 runs them after a
 /// translation of what the two understand differently. A construct that has no sure translation is a DataError that
 /// names it. Usable by several threads at once.
-class Pattern {
+class TokenPattern {
  public:
   /// \param where names the field of the file, for messages. Throws DataError for what does not compile.
-  static Pattern regex(std::string_view oniguruma, const std::string& where);
+  static TokenPattern regex(std::string_view oniguruma, const std::string& where);
   /// Finds the text itself.
-  static Pattern literal(std::string text);
+  static TokenPattern literal(std::string text);
   /// Finds extended grapheme clusters.
-  static Pattern graphemes();
+  static TokenPattern graphemes();
 
-  Pattern(Pattern&&) noexcept;
-  Pattern& operator=(Pattern&&) noexcept;
-  ~Pattern();
+  TokenPattern(TokenPattern&&) noexcept;
+  TokenPattern& operator=(TokenPattern&&) noexcept;
+  ~TokenPattern();
 
   using Found = std::function<void(std::size_t begin, std::size_t end)>;
   /// Calls found for each match in valid UTF-8, from left to right, none overlapping. Throws DataError if the match
@@ -32,13 +32,13 @@ class Pattern {
 
  private:
   struct Compiled;
-  static Pattern compile(std::string_view pcre2, const std::string& where, std::string_view shown);
-  explicit Pattern(std::unique_ptr<const Compiled> compiled);
+  static TokenPattern compile(std::string_view pcre2, const std::string& where, std::string_view shown);
+  explicit TokenPattern(std::unique_ptr<const Compiled> compiled);
   std::unique_ptr<const Compiled> compiled_;
 };
 
 /// Reads {"Regex": "..."} or {"String": "..."}.
-Pattern make_pattern(const nlohmann::json& value, const std::string& where);
+TokenPattern make_pattern(const nlohmann::json& value, const std::string& where);
 
 /// The PCRE2 pattern that matches what the Oniguruma pattern matches.
 std::string translate_pattern(std::string_view oniguruma, const std::string& where);

@@ -1,0 +1,210 @@
+// Small tokenizer.json files whose ids can be worked out by hand, and what is wrong in others.
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/text/model_files.h"
+#include "tests/support/catch.h"
+
+using namespace mneme;
+using namespace mneme::text;
+using Catch::Contains;
+
+namespace {
+/// BPE over a few letters: "ab" is merged before "bc", so that "abc" is "ab", "c".
+Json bpe_file() {
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", Json::array()},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", nullptr},
+          {"post_processor", nullptr},
+          {"decoder", {{"type", "Fuse"}}},
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", "?"},
+            {"fuse_unk", false},
+            {"vocab", {{"?", 0}, {"a", 1}, {"b", 2}, {"c", 3}, {"ab", 4}, {"bc", 5}, {"abab", 6}, {"A", 7}, {" ", 8}}},
+            {"merges", {"a b", "b c", "ab ab"}}}}};
+}
+
+Json unigram_file() {
+  Json file = bpe_file();
+  Json pieces = Json::array();
+  for (const auto& [text, score] : std::vector<std::pair<std::string, double>>{
+           {"<unk>", 0.0}, {"a", -1.0}, {"b", -1.0}, {"ab", -2.5}, {"ba", -1.5}, {"aba", -2.5}})
+    pieces.push_back(Json::array({text, score}));
+  file["model"] = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", pieces}};
+  return file;
+}
+
+std::unique_ptr<Tokenizer> make(const Json& file, const DirectoryConfig& config = {}) {
+  return tokenizer_from_json(file.dump(), config, "tokenizer.json");
+}
+
+TokenIds ids(const Json& file, const std::string& text) { return make(file)->encode(text); }
+
+Json added(const std::string& content, const Json& flags = {}) {
+  Json token{{"id", 9},         {"content", content},  {"single_word", false}, {"lstrip", false},
+             {"rstrip", false}, {"normalized", false}, {"special", false}};
+  if (!flags.is_null()) token.update(flags);
+  return token;
+}
+
+void refuse(const Json& file, const std::string& message) {
+  INFO(message);
+  CHECK_THROWS_AS(make(file), DataError);
+  CHECK_THROWS_WITH(make(file), Contains("tokenizer.json") && Contains(message));
+}
+}  // namespace
+
+TEST_CASE("byte-pair encoding merges the lowest rank first, the leftmost of equals", "[tokenizer]") {
+  CHECK(ids(bpe_file(), "abc") == TokenIds{4, 3});
+  CHECK(ids(bpe_file(), "bc") == TokenIds{5});
+  CHECK(ids(bpe_file(), "ababab") == TokenIds{6, 4});
+  CHECK(ids(bpe_file(), "").empty());
+  CHECK(ids(bpe_file(), "axxb") == TokenIds{1, 0, 0, 2});
+  Json fused = bpe_file();
+  fused["model"]["fuse_unk"] = true;
+  CHECK(ids(fused, "axxb") == TokenIds{1, 0, 2});
+  Json whole = bpe_file();
+  whole["model"]["vocab"]["bca"] = 9;
+  CHECK(ids(whole, "bca") == TokenIds{5, 1});
+  whole["model"]["ignore_merges"] = true;
+  CHECK(ids(whole, "bca") == TokenIds{9});
+  Json dropped = bpe_file();
+  dropped["model"]["unk_token"] = nullptr;
+  CHECK(ids(dropped, "axb") == TokenIds{4});
+  dropped["model"]["unk_token"] = "nowhere";
+  CHECK_THROWS_WITH(ids(dropped, "axb"),
+                    Contains("'x' is not in the tokenizer's vocabulary, nor is its token for unknown"));
+}
+
+TEST_CASE("a unigram chooses the segmentation of the highest score", "[tokenizer]") {
+  CHECK(ids(unigram_file(), "ab") == TokenIds{1, 2});   // -2 against -2.5
+  CHECK(ids(unigram_file(), "aba") == TokenIds{5});     // -1 - 1.5 is as good as -2.5: the one found first stays
+  CHECK(ids(unigram_file(), "bab") == TokenIds{4, 2});  // -2.5 against -3
+  CHECK(ids(unigram_file(), "axyb") == TokenIds{1, 0, 2});
+  Json without = unigram_file();
+  without["model"]["unk_id"] = nullptr;
+  CHECK(ids(without, "ab") == TokenIds{1, 2});
+  CHECK_THROWS_WITH(ids(without, "x"), Contains("'x' is not in the vocabulary") && Contains("unk_id"));
+  Json bytes = unigram_file();
+  bytes["model"]["byte_fallback"] = true;
+  for (const char* token : {"<0xC3>", "<0xA9>"}) bytes["model"]["vocab"].push_back(Json::array({token, -9.0}));
+  CHECK(ids(bytes, "a\u00e9") == TokenIds{1, 6, 7});
+  CHECK(ids(bytes, "a\u00e8") == TokenIds{1, 0});
+}
+
+TEST_CASE("added tokens are found as their flags say", "[tokenizer]") {
+  const auto with = [](const Json& flags, const std::string& text) {
+    Json file = bpe_file();
+    file["added_tokens"] = {added("ca", flags)};
+    return ids(file, text);
+  };
+  CHECK(with({}, "bcab") == TokenIds{2, 9, 2});
+  CHECK(with({}, "a ca b") == TokenIds{1, 8, 9, 8, 2});
+  CHECK(with({{"lstrip", true}}, "a ca b") == TokenIds{1, 9, 8, 2});
+  CHECK(with({{"rstrip", true}}, "a ca b") == TokenIds{1, 8, 9, 2});
+  CHECK(with({{"single_word", true}}, "bca ca") == TokenIds{5, 1, 8, 9});
+  Json file = bpe_file();
+  file["normalizer"] = {{"type", "Lowercase"}};
+  file["added_tokens"] = {added("Ca", {{"normalized", true}})};
+  CHECK(ids(file, "bCAb") == TokenIds{2, 9, 2});
+  CHECK(make(file)->decode(TokenIds{1, 9}) == "aca");
+  file["added_tokens"] = {added("CA", {{"special", true}}), added("CAC")};
+  CHECK(ids(file, "CACA") == TokenIds{10, 1});  // the longest of those that start at one place
+  CHECK(make(file)->decode(TokenIds{1, 9}, SpecialTokens::kKeep) == "aCA");
+  CHECK(make(file)->decode(TokenIds{1, 9}) == "a");
+  CHECK(make(file)->vocab_size() == 11);
+}
+
+TEST_CASE("special tokens of the configuration are known, and added where they are new", "[tokenizer]") {
+  DirectoryConfig config;
+  AddedToken eos{.content = "<end>", .normalized = false, .special = true};
+  config.specials.push_back({"eos_token", eos});
+  config.bos_id = 4;
+  const auto tokenizer = make(bpe_file(), config);
+  CHECK(tokenizer->eos() == 9);
+  CHECK(tokenizer->bos() == 4);
+  CHECK_FALSE(tokenizer->pad().has_value());
+  CHECK(tokenizer->encode("ab<end>") == TokenIds{4, 9});
+  CHECK(tokenizer->token(9) == "<end>");
+  CHECK(tokenizer->decode(TokenIds{4, 9, 77}) == "ab");  // a model may have rows behind the vocabulary
+  CHECK_THROWS_AS(tokenizer->decode(TokenIds{-1}), DataError);
+  CHECK(tokenizer->identity() != make(unigram_file())->identity());
+}
+
+TEST_CASE("a continuation gets no blank in front", "[tokenizer]") {
+  Json file = bpe_file();
+  file["model"]["vocab"]["\u2581"] = 9;
+  file["pre_tokenizer"] = {
+      {"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "first"}, {"split", false}};
+  CHECK(make(file)->encode("a b") == TokenIds{9, 1, 9, 2});
+  CHECK(make(file)->encode_continuation("a b") == TokenIds{1, 9, 2});
+  CHECK(make(file)->encode_continuation(" b") == TokenIds{9, 2});
+  file["pre_tokenizer"] = nullptr;
+  file["normalizer"] = {{"type", "Prepend"}, {"prepend", "\u2581"}};
+  CHECK(make(file)->encode("ab") == TokenIds{9, 4});
+  CHECK(make(file)->encode_continuation("ab") == TokenIds{4});
+}
+
+TEST_CASE("text that is no UTF-8 is refused", "[tokenizer]") {
+  CHECK_THROWS_WITH(ids(bpe_file(), "ab\xff"), Contains("byte 2 (0xFF) is not part of valid UTF-8"));
+  CHECK_THROWS_AS(ids(bpe_file(), "\xed\xa0\x80"), DataError);
+}
+
+TEST_CASE("what is not supported is refused by its name", "[tokenizer]") {
+  const auto with = [](const Json::json_pointer& at, const Json& value) {
+    Json file = bpe_file();
+    file[at] = value;
+    return file;
+  };
+  using P = Json::json_pointer;
+  refuse(with(P("/version"), "2.0"), "version is '2.0'; expected 1.0");
+  refuse(with(P("/novelty"), 1), "novelty is not supported: found 1");
+  refuse(with(P("/model/type"), "WordPiece"), "model.type 'WordPiece' is not supported; expected BPE or Unigram");
+  refuse(with(P("/model/dropout"), 0.1), "model.dropout is 0.1, which makes ids random");
+  refuse(with(P("/model/end_of_word_suffix"), "</w>"), "model.end_of_word_suffix is not supported");
+  refuse(with(P("/model/novelty"), true), "model.novelty is not supported: found true");
+  refuse(with(P("/model/merges/0"), "a"), "model.merges holds \"a\"; expected two tokens");
+  refuse(with(P("/model/merges/0"), "a z"), "model.merges[0]: 'z' is not in the vocabulary");
+  refuse(with(P("/model/vocab/a"), 5), "have the same id 5");
+  refuse(with(P("/model/vocab/a"), -1), "gives 'a' the id -1");
+  refuse(with(P("/model/vocab/a"), 16000000), "gives 'a' the id 16000000, but has 9 tokens");
+  refuse(with(P("/normalizer"), {{"type", "BertNormalizer"}}), "normalizer.type 'BertNormalizer' is not supported");
+  refuse(with(P("/normalizer"), {{"type", "NFC"}, {"level", 3}}), "normalizer.level is not supported: found 3");
+  refuse(with(P("/normalizer"), {{"type", "Sequence"}, {"normalizers", {{{"type", "Strip"}}}}}),
+         "normalizer.normalizers[0].strip_left is missing");
+  refuse(with(P("/normalizer"), {{"type", "Precompiled"}, {"precompiled_charsmap", "####"}}),
+         "normalizer.precompiled_charsmap is not base64");
+  refuse(with(P("/normalizer"), {{"type", "Precompiled"}, {"precompiled_charsmap", "/////w=="}}),
+         "the character map of 4 bytes says that its trie has 4294967295 bytes");
+  refuse(with(P("/pre_tokenizer"), {{"type", "BertPreTokenizer"}}),
+         "pre_tokenizer.type 'BertPreTokenizer' is not supported");
+  refuse(with(P("/pre_tokenizer"), {{"type", "Punctuation"}, {"behavior", "Doubled"}}),
+         "pre_tokenizer.behavior is 'Doubled'; expected one of Isolated, Removed");
+  refuse(with(P("/pre_tokenizer"),
+              {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Removed"}, {"invert", false}}),
+         "pre_tokenizer.pattern: the pattern '(a' does not compile: missing closing parenthesis");
+  refuse(with(P("/decoder"), {{"type", "CTC"}}), "decoder.type 'CTC' is not supported");
+  refuse(with(P("/post_processor"), {{"type", "Other"}}), "post_processor.type 'Other' is not supported");
+  refuse(with(P("/post_processor"), {{"type", "TemplateProcessing"},
+                                     {"single", Json::array()},
+                                     {"pair", Json::array()},
+                                     {"special_tokens", Json::object()}}),
+         "post_processor.single lacks the text, A");
+  refuse(with(P("/added_tokens"), {{{"content", "x"}}}), "added_tokens.single_word is missing");
+}
+
+TEST_CASE("files that are cut off, nested or no JSON are refused", "[tokenizer][property]") {
+  const std::string whole = bpe_file().dump();
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    CHECK_THROWS_AS(tokenizer_from_json(whole.substr(0, size), {}, "tokenizer.json"), DataError);
+  CHECK_THROWS_WITH(tokenizer_from_json(whole.substr(0, 40), {}, "tokenizer.json"),
+                    Contains("is not JSON (cut off or damaged?)"));
+  CHECK_THROWS_WITH(tokenizer_from_json(std::string(100000, '['), {}, "tokenizer.json"),
+                    Contains("is nested 100000 deep"));
+  CHECK_THROWS_WITH(tokenizer_from_json("[]", {}, "tokenizer.json"), Contains("is not a JSON object"));
+}
