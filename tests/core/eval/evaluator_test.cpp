@@ -268,7 +268,7 @@ TEST_CASE("the likeliest label is the one whose tokens and end have the largest 
     CHECK(bench.sink.examples[i].prediction == expected);
     chosen.insert(expected);
   }
-  CHECK(chosen.size() > 1);
+  CHECK(chosen != std::set<std::string>{labels[0]});
   // A task without labels is generated as ever.
   CHECK(bench.sink.examples[6].task == 2);
 }
