@@ -67,7 +67,8 @@ std::string in_words(const SlurmTask& task) {
 
 /// " on node3", where an attempt of the run has begun.
 std::string where(const RunReport& report) {
-  return report.attempt ? fmt::format(" on {}", report.attempt->process.host) : "";
+  const bool known = report.attempt && !report.attempt->process.host.empty();
+  return known ? fmt::format(" on {}", report.attempt->process.host) : "";
 }
 
 /// The task ended, or is unknown, and the run's files tell of no end.

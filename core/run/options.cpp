@@ -103,6 +103,8 @@ EvalOptions read_eval(const config::Section& s) {
   o.rows = s.text("rows");
   o.decode_slots = s.int64("decode_slots");
   o.stop = s.texts("stop");
+  for (const std::string& stop : o.stop)
+    if (stop.empty()) s.fail("stop", "holds an empty text, which would end every answer at once");
   return o;
 }
 

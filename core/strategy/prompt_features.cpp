@@ -73,8 +73,7 @@ at::Tensor prompt_features(Learner& learner, const PromptBatch& prompts, std::in
   std::vector<at::Tensor> features = {at::zeros({0, learner.model().config().hidden_size}, at::kFloat)};
   for (std::size_t i = 0; i < all.size(); i += kPiece) {
     const Jobs piece = all.subspan(i, std::min(kPiece, all.size() - i));
-    features.push_back(
-        learner.cached(key_of(piece, layer), [&] { return compute_features(learner, piece, layer); }));
+    features.push_back(learner.cached(key_of(piece, layer), [&] { return compute_features(learner, piece, layer); }));
   }
   return at::cat(features);
 }

@@ -14,9 +14,10 @@ namespace mneme {
 /// The lower layers that a method leaves alone: an eighth of the model's or of its encoder's (4 of 32, 1 of 4, 0 of 2).
 std::int64_t default_shared_layers(const model::Transformer& model);
 
-/// What the bare model's layers below `layer` (of an encoder-decoder: of the encoder) make of each prompt: the mean over its tokens of the hidden states that
-/// enter `layer`, each scaled to a root mean square of one. float [P, D]. Since no adapter takes part, a prompt's
-/// features never change during a run; they are computed once and kept for other runs (Learner::cached).
+/// What the bare model's layers below `layer` (of an encoder-decoder: of the encoder) make of each prompt: the mean
+/// over its tokens of the hidden states that enter `layer`, each scaled to a root mean square of one. float [P, D].
+/// Since no adapter takes part, a prompt's features never change during a run; they are computed once and kept for
+/// other runs (Learner::cached).
 at::Tensor prompt_features(Learner& learner, const PromptBatch& prompts, std::int64_t layer);
 
 /// The prompts of training samples.

@@ -46,9 +46,18 @@ Bpe::Bpe(Vocabulary vocabulary, const MergeRules& merges, BpeOptions options, co
   }
   add_rules(merges, where);
   find_safe_cuts(merges);
-  ascii_.assign(0x80, -1);
-  for (std::size_t c = 0; c < ascii_.size(); ++c)
-    if (const auto id = id_of(std::string(1, static_cast<char>(c)))) ascii_[c] = *id;
+  if (options_.byte_words) {
+    for (int b = 0; b < 256; ++b)
+      characters_.push_back(id_of(byte_character(static_cast<unsigned char>(b))).value_or(-1));
+  } else {
+    characters_.assign(0x10000, -1);
+    for (const auto& [token, id] : vocabulary_) {
+      std::size_t length = 0;
+      if (token.empty()) continue;
+      const char32_t c = first_code_point(token, length);
+      if (length == token.size() && c < characters_.size()) characters_[c] = id;
+    }
+  }
   byte_ids_.assign(256, -1);
   for (std::size_t b = 0; b < byte_ids_.size(); ++b)
     if (const auto id = id_of(fmt::format("<0x{:02X}>", b))) byte_ids_[b] = *id;
@@ -102,9 +111,18 @@ const Bpe::Rule* Bpe::rule(std::int32_t left, std::int32_t right) const {
   return nullptr;
 }
 
-std::int32_t Bpe::id_of_character(std::string_view character) const {
-  if (character.size() == 1) return ascii_[static_cast<unsigned char>(character[0])];
-  return id_of(character).value_or(-1);
+/// The character at a place of the word, as the vocabulary writes it; its bytes in the word and its id, -1 for none.
+std::string_view Bpe::character_at(std::string_view word, std::size_t at, std::size_t& length, std::int32_t& id) const {
+  if (options_.byte_words) {
+    const auto byte = static_cast<unsigned char>(word[at]);
+    length = 1;
+    id = characters_[byte];
+    return byte_character(byte);
+  }
+  const char32_t c = first_code_point(word.substr(at), length);
+  const std::string_view character = word.substr(at, length);
+  id = c < characters_.size() ? characters_[c] : id_of(character).value_or(-1);
+  return character;
 }
 
 void Bpe::add_fallback(std::string_view character, std::vector<EncodeScratch::Symbol>& symbols,
@@ -126,9 +144,8 @@ void Bpe::add_fallback(std::string_view character, std::vector<EncodeScratch::Sy
 void Bpe::add_symbols(std::string_view word, std::vector<EncodeScratch::Symbol>& symbols) const {
   bool unknown_waits = false;  // an unknown token is added when the next known character comes
   for (std::size_t i = 0, length = 0; i < word.size(); i += length) {
-    first_code_point(word.substr(i), length);
-    const std::string_view character = word.substr(i, length);
-    const std::int32_t id = id_of_character(character);
+    std::int32_t id = -1;
+    const std::string_view character = character_at(word, i, length, id);
     if (id < 0) {
       add_fallback(character, symbols, unknown_waits);
       continue;
@@ -147,9 +164,10 @@ void Bpe::add_symbols(std::string_view word, std::vector<EncodeScratch::Symbol>&
 
 void Bpe::queue_pair(EncodeScratch& scratch, std::int32_t position) const {
   const auto& symbol = scratch.symbols[static_cast<std::size_t>(position)];
-  const Rule* found = rule(symbol.id, scratch.symbols[static_cast<std::size_t>(symbol.next)].id);
+  const std::int32_t right = scratch.symbols[static_cast<std::size_t>(symbol.next)].id;
+  const Rule* found = rule(symbol.id, right);
   if (found == nullptr) return;
-  scratch.queue.push_back({found->rank, static_cast<std::uint32_t>(position), found->id});
+  scratch.queue.push_back({found->rank, static_cast<std::uint32_t>(position), symbol.id, right, found->id});
 }
 
 void Bpe::merge(EncodeScratch& scratch) const {
@@ -170,8 +188,10 @@ void Bpe::merge(EncodeScratch& scratch) const {
     auto& left = symbols[top.position];
     if (left.merged || left.next < 0) continue;
     auto& right = symbols[static_cast<std::size_t>(left.next)];
-    const Rule* now = rule(left.id, right.id);  // the neighbours may have changed since
-    if (now == nullptr || now->id != top.id) continue;
+    if (left.id != top.left || right.id != top.right) {  // changed since: it counts only if it becomes the same token
+      const Rule* now = rule(left.id, right.id);
+      if (now == nullptr || now->id != top.id) continue;
+    }
     left.id = top.id;
     left.next = right.next;
     right.merged = true;
@@ -183,13 +203,8 @@ void Bpe::merge(EncodeScratch& scratch) const {
 }
 
 void Bpe::encode(std::string_view word, EncodeScratch& scratch, TokenIds& ids) const {
-  std::string characters;
-  if (options_.byte_words) {
-    characters = to_byte_characters(word);
-    word = characters;
-  }
   if (options_.ignore_merges) {
-    if (const auto whole = id_of(word)) {
+    if (const auto whole = options_.byte_words ? id_of(to_byte_characters(word)) : id_of(word)) {
       ids.push_back(*whole);
       return;
     }

@@ -43,15 +43,15 @@ class Bpe final : public SubwordModel {
   void find_safe_cuts(const MergeRules& merges);
   const Rule* rule(std::int32_t left, std::int32_t right) const;
   void add_symbols(std::string_view word, std::vector<EncodeScratch::Symbol>& symbols) const;
+  std::string_view character_at(std::string_view word, std::size_t at, std::size_t& length, std::int32_t& id) const;
   void add_fallback(std::string_view character, std::vector<EncodeScratch::Symbol>& symbols, bool& unknown_waits) const;
   void queue_pair(EncodeScratch& scratch, std::int32_t position) const;
   void merge(EncodeScratch& scratch) const;
-  std::int32_t id_of_character(std::string_view character) const;
 
   Vocabulary vocabulary_;
   std::vector<std::string_view> tokens_;  ///< by id, into the vocabulary; data() null for an id without a token
   std::vector<Rule> rules_;               ///< open addressing, a power of two
-  std::vector<std::int32_t> ascii_;       ///< ids of single ASCII characters, -1 for none
+  std::vector<std::int32_t> characters_;  ///< ids by code point below 2^16, or by byte; -1 for none
   std::vector<std::int32_t> byte_ids_;    ///< of <0x00> to <0xFF>, -1 for none
   BpeOptions options_;
   std::int32_t unknown_id_ = -1;

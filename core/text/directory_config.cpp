@@ -113,7 +113,7 @@ DirectoryConfig read_directory_config(const std::filesystem::path& directory) {
   const auto read = [&](const char* name) -> std::optional<Json> {
     const auto path = directory / name;
     if (!std::filesystem::exists(path)) return std::nullopt;
-    return parse_json_object(read_file(path), path.string() + ":");
+    return parse_json_object(read_file(path), path.string());
   };
   std::string texts;
   if (const auto json = read("tokenizer_config.json")) {

@@ -33,7 +33,7 @@ struct EncodeScratch {
   };
   struct Merge {
     std::uint32_t rank, position;
-    std::int32_t id;
+    std::int32_t left, right, id;  ///< what was there when it was queued, and what it becomes
   };
   struct Node {
     double score;

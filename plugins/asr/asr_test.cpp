@@ -149,9 +149,11 @@ TEST_CASE("the same task twice gets the same adapter twice, so that either choic
   const Dataset data = toy_samples(1, 12);
   for (const std::int64_t stage : {1, 2}) {
     // One stage for the trainer: the order of the samples is the same, too.
-    trainer.train({.stage = 1, .tasks = {stage}, .name = "again", .train = data, .eval = {}}, [](const TrainProgress&) {});
+    trainer.train({.stage = 1, .tasks = {stage}, .name = "again", .train = data, .eval = {}},
+                  [](const TrainProgress&) {});
   }
-  CHECK(at::equal(learner.bank().values(learner.bank().find("task1")), learner.bank().values(learner.bank().find("task2"))));
+  CHECK(at::equal(learner.bank().values(learner.bank().find("task1")),
+                  learner.bank().values(learner.bank().find("task2"))));
   PromptBatch prompts = prompts_of(data);
   for (auto& job : prompts.prompts) job.max_new_tokens = 4;
   PromptBatch oracle = prompts;

@@ -54,7 +54,7 @@ class ComponentScores {
     options_.rank_pattern.clear();  // as many components everywhere as the fullest linear has
     options_.alpha_pattern.clear();
     for (std::size_t i = 0; i < new_.size(); ++i) {
-      const at::Tensor known = table.rows(bank, table.pool(i), i, UnitTable::Of::kValues);
+      const at::Tensor known = table.rows(bank, i, table.pool(i).ids, UnitTable::Of::kValues);
       old_.push_back(known.defined() ? known : new_[i].narrow(0, 0, 0));
       options_.rank = std::max(options_.rank, new_[i].size(0) + old_.back().size(0));
     }
@@ -216,12 +216,6 @@ class Sharing {
   at::Tensor experts_, units_;           // [E, tasks], units per expert
 };
 
-/// Values [units, width] of some of the pool's units.
-at::Tensor values_of(const AdapterBank& bank, const UnitTable& table, std::size_t linear, const at::Tensor& ids) {
-  const Pool pool = table.pool(linear);
-  return table.rows(bank, pool, linear, UnitTable::Of::kValues).index_select(0, match(ids, pool.ids).second);
-}
-
 TaskUnits take_components(Learner& learner, const TaskView& task, const LocaliseOptions& options,
                           const UnitTable& table) {
   AdapterBank& bank = learner.bank();
@@ -249,7 +243,7 @@ TaskUnits take_components(Learner& learner, const TaskView& task, const Localise
                        next = known.numel() > 0 ? known.max().item<std::int64_t>() + 1 : 0;
     if (shared > 0) {
       const at::Tensor rows = largest(scores[i].narrow(0, known.numel(), rank), rank - shared);
-      units[i] = at::cat({values_of(bank, table, i, made.ids[i]), units[i].index_select(0, rows)});
+      units[i] = at::cat({table.rows(bank, i, made.ids[i], UnitTable::Of::kValues), units[i].index_select(0, rows)});
     }
     made.ids[i] = at::cat({made.ids[i], at::arange(next, next + rank - shared, at::kLong)});
   }
@@ -282,7 +276,8 @@ TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOp
   std::vector<at::Tensor> units;
   for (std::size_t i = 0; i < linears.size(); ++i) {
     const at::Tensor zeros = at::zeros({chosen[i].numel(), 1}, at::kFloat);
-    units.push_back(made.ids[i].numel() == 0 ? zeros : at::cat({values_of(bank, table, i, made.ids[i]), zeros}));
+    units.push_back(
+        made.ids[i].numel() == 0 ? zeros : at::cat({table.rows(bank, i, made.ids[i], UnitTable::Of::kValues), zeros}));
     made.ids[i] = at::cat({made.ids[i], chosen[i]});
     supports.push_back({linears[i], made.ids[i]});
   }

@@ -113,9 +113,8 @@ class Seta final : public mneme::Strategy {
     const at::Tensor all = learner.fisher_diagonal(mneme::with_adapters({units.adapter}), task.train, fisher_samples_);
     auto importance = seta::to_units(learner.bank(), units.adapter, all.narrow(0, 0, anchor_.numel()));
     for (std::size_t i = 0; i < importance.size(); ++i) {
-      const seta::Pool pool = table_.pool(i);
-      const at::Tensor old = table_.rows(learner.bank(), pool, i, seta::UnitTable::Of::kImportance);
-      if (old.defined()) importance[i] += decay_ * old.index_select(0, seta::match(units.ids[i], pool.ids).second);
+      const at::Tensor old = table_.rows(learner.bank(), i, units.ids[i], seta::UnitTable::Of::kImportance);
+      if (old.defined()) importance[i] += decay_ * old;
     }
     units.importance = std::move(importance);
     table_.spread(learner.bank(), task_);
@@ -170,27 +169,24 @@ class Seta final : public mneme::Strategy {
     const auto owners = table_.owners(task_);
     if ((owners.tasks > 1).sum().item<std::int64_t>() == 0) return;
     const seta::TaskUnits& units = table_.tasks.at(task_);
-    std::vector<at::Tensor> importance;
-    const std::int64_t experts = owners.expert.max().item<std::int64_t>() + 1;
-    at::Tensor sums = at::zeros({experts}, at::kFloat), counts = at::zeros({experts}, at::kFloat);
-    std::int64_t start = 0;
-    const auto of_linear = [&](const at::Tensor& values, std::size_t i) {
-      return values.narrow(0, start, units.ids[i].numel());
-    };
-    for (std::size_t i = 0; i < units.ids.size(); start += units.ids[i++].numel()) {
-      const seta::Pool pool = table_.pool(i);
-      const at::Tensor known = table_.rows(learner.bank(), pool, i, seta::UnitTable::Of::kImportance);
-      importance.push_back(known.index_select(0, seta::match(units.ids[i], pool.ids).second));
-      sums.index_add_(0, of_linear(owners.expert, i), importance.back().sum(1));
-      counts.index_add_(0, of_linear(owners.expert, i),
-                        at::full({units.ids[i].numel()}, static_cast<float>(importance.back().size(1))));
+    std::vector<at::Tensor> importance, sums, widths;
+    for (std::size_t i = 0; i < units.ids.size(); ++i) {
+      importance.push_back(table_.rows(learner.bank(), i, units.ids[i], seta::UnitTable::Of::kImportance));
+      sums.push_back(importance.back().sum(1));
+      widths.push_back(at::full_like(sums.back(), static_cast<double>(importance.back().size(1))));
     }
-    const at::Tensor scale = (sums / counts).clamp_min(1e-30).reciprocal();
-    start = 0;
-    for (std::size_t i = 0; i < units.ids.size(); start += units.ids[i++].numel()) {
-      const at::Tensor others = (of_linear(owners.tasks, i) - 1).to(at::kFloat).unsqueeze(1);
-      importance[i] =
-          others * (importance[i] * scale.index_select(0, of_linear(owners.expert, i)).unsqueeze(1)).clamp_min(kFloor);
+    const std::int64_t experts = owners.expert.max().item<std::int64_t>() + 1;
+    const auto per_expert = [&](const std::vector<at::Tensor>& parts) {
+      return at::zeros({experts}, at::kFloat).index_add_(0, owners.expert, at::cat(parts));
+    };
+    const at::Tensor mean = (per_expert(sums) / per_expert(widths)).clamp_min(1e-30).index_select(0, owners.expert);
+    const at::Tensor others = (owners.tasks - 1).to(at::kFloat);
+    std::int64_t start = 0;
+    for (at::Tensor& om : importance) {
+      const auto own = [&](const at::Tensor& per_unit) { return per_unit.narrow(0, start, om.size(0)).unsqueeze(1); };
+      const at::Tensor stiff = own(others) * (om / own(mean)).clamp_min(kFloor);
+      start += om.size(0);
+      om = stiff;
     }
     stiffness_ = seta::from_units(learner.bank(), adapter, importance);
   }

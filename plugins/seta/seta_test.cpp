@@ -137,9 +137,9 @@ TEST_CASE("seta works on an encoder-decoder", "[seta]") {
     run.strategy().before_task(run.learner(), run.view(3));
     CHECK(at::equal(logits(run, 1), first));
     CHECK(at::equal(logits(run, 2), second));
-    run.train_stage(3);
-    CHECK(run.answers(false).size() == 3);
-    const auto parameters = run.sink.term_values("seta/parameters");
+    const auto whole = trained("seta", with(backend), encoder_decoder(toy(3)));
+    CHECK(whole->answers(false).size() == 3);
+    const auto parameters = whole->sink.term_values("seta/parameters");
     CHECK(parameters.back() < 3 * parameters.front());
   }
 }
@@ -264,7 +264,7 @@ TEST_CASE("the same task again takes the same elements, and nothing grows", "[se
   TaskView again = run.view(1);
   again.stage = 2;
   again.tasks = {2};
-  // The calibration batches are in another order; with all samples in them the sums differ in rounding alone.
+  // The calibration batches are cut otherwise: sums of absolute values differ a little.
   run.strategy().before_task(run.learner(), again);
   double all = 0, kept = 0;
   for (std::int64_t i = 0; i < linears_of(run); ++i) {
@@ -335,8 +335,6 @@ TEST_CASE("the trained gate's new slot is closed until it is trained", "[seta]")
       make_strategy("seta", with("components", {{"gate", std::string("trained")}, {"mode", std::string("soft")}})),
       toy(2));
   run.train_stage(1);
-  const PromptBatch prompts = prompts_of(toy_samples(1, 3));
-  const auto before = run.strategy().route(run.learner(), prompts);
   const TaskView second = run.view(2);
   run.strategy().before_task(run.learner(), second);
   const StepBatch step = split_step({{"current", second.train}}, 1).front();
@@ -349,7 +347,6 @@ TEST_CASE("the trained gate's new slot is closed until it is trained", "[seta]")
   CHECK(value("gate") > 9);  // the new slot has a probability of about e^-10
   CHECK(value("route") == Approx(0).margin(1e-6));
   CHECK(value("slots") == 0);
-  CHECK(before.adapters.size() == 1);
 }
 
 TEST_CASE("the cap on shared experts holds", "[seta]") {
@@ -381,8 +378,8 @@ TEST_CASE("seta takes one example and fifty tasks", "[seta]") {
 }
 
 TEST_CASE("elements are saved, loaded and gone on with bit for bit", "[seta]") {
-  const auto whole = trained("seta", with("elements", {{"gate", std::string("trained")}}), toy(3));
   const Changes changes = with("elements", {{"gate", std::string("trained")}});
+  const auto whole = trained("seta", changes, toy(3));
   ToyRun before(make_strategy("seta", changes), toy(3)), after(make_strategy("seta", changes), toy(3));
   before.train_stage(1);
   const auto file = std::filesystem::temp_directory_path() / "mneme-seta-test.safetensors";

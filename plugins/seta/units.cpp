@@ -91,15 +91,15 @@ std::vector<Pool> UnitTable::pools() const {
   return all;
 }
 
-at::Tensor UnitTable::rows(const AdapterBank& bank, const Pool& pool, std::size_t linear, Of of) const {
-  at::Tensor result;  // undefined where no task holds a unit
+at::Tensor UnitTable::rows(const AdapterBank& bank, std::size_t linear, const at::Tensor& ids, Of of) const {
+  at::Tensor result;
   for (const auto& [task, units] : tasks) {
     if (of == Of::kImportance && units.importance.empty()) continue;
     const at::Tensor own = of == Of::kImportance
                                ? units.importance[linear]
                                : to_units(bank, units.adapter, bank.values(units.adapter).detach())[linear];
-    if (!result.defined()) result = at::zeros({pool.ids.numel(), own.size(1)}, at::kFloat);
-    const Matches pairs = match(pool.ids, units.ids[linear]);
+    if (!result.defined()) result = at::zeros({ids.numel(), own.size(1)}, at::kFloat);
+    const Matches pairs = match(ids, units.ids[linear]);
     result.index_copy_(0, pairs.first, own.index_select(0, pairs.second));
   }
   return result;

@@ -46,9 +46,10 @@ class UnitTable {
   std::map<std::int64_t, TaskUnits> tasks;
 
   Pool pool(std::size_t linear) const;
-  /// Values [U, width] of a pool's units, or importances if `of` says so.
+  /// What the table knows of some units of a linear: values or importances [ids, width], zero for ids that no task
+  /// holds; undefined while there is nothing at all.
   enum class Of { kValues, kImportance };
-  at::Tensor rows(const mneme::AdapterBank& bank, const Pool& pool, std::size_t linear, Of of) const;
+  at::Tensor rows(const mneme::AdapterBank& bank, std::size_t linear, const at::Tensor& ids, Of of) const;
 
   /// Copies values and importances of a task's units to the other tasks that hold them.
   void spread(mneme::AdapterBank& bank, std::int64_t task);

@@ -60,7 +60,7 @@ Everything filled() {
   e.mapped = {{2, 20}, {-1, 10}};
   e.texts = {"", "b", "c=d"};
   e.named = {{"x", at::full({2}, 1.5)}, {"y/z", at::full({1}, -0.0F)}};
-  e.listed = {at::ones({1}), at::Tensor(), at::tensor({true, false})};
+  e.listed = {at::ones({1}), at::Tensor(), at::tensor({1, 0}).to(at::kBool)};
   for (int i = 0; i < 5; ++i) e.random.next();
   return e;
 }

@@ -73,7 +73,7 @@ TEST_CASE("run does a sweep and leaves what the contract says", "[cli]") {
   const Json plan = Json::parse(place.mneme({"plan", "exp.yaml", "--format", "json"}).output);
   CHECK(plan["runs"][1]["id"] == id);
   CHECK(plan["runs"][1]["overrides"] == Json{"seed=2"});
-  CHECK(plan["runs"][1]["memory_bytes"] == 1 << 20);
+  CHECK(plan["runs"][1]["memory_bytes"] > 1 << 20);  // foreseen; corrected by what the runs took
 }
 
 TEST_CASE("a single run has the same layout, under a dated name", "[cli]") {

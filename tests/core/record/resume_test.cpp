@@ -155,10 +155,12 @@ TEST_CASE("the record of a run that died without a word is given its last one, a
   CHECK(Record(file).finished() != "");
   CHECK(Record(file).steps().size() == 30);
   CHECK_FALSE(mark_failed(file, "again"));  // it has had its last word
-  const auto resumed = RecordWriter::resume(file, position);
-  resumed->begin(test::sample_info());
-  CHECK(Record(file).status() == RunStatus::kRunning);
-  CHECK(Record(file).error().empty());
+  {
+    const auto resumed = RecordWriter::resume(file, position);
+    resumed->begin(test::sample_info());
+    CHECK(Record(file).status() == RunStatus::kRunning);
+    CHECK(Record(file).error().empty());
+  }
   write_file_atomically(file, "not HDF5");
   CHECK_FALSE(mark_failed(file, "killed"));
   CHECK(read_file(file) == "not HDF5");

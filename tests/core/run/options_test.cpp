@@ -111,6 +111,7 @@ TEST_CASE("a wrong setting is named with its position, its path, what was found 
       {"adapter: {dropout: 1}\n", {"adapter.dropout", "[0, 1)"}},
       {"eval: {rows: some}\n", {"eval.rows", "all, lower, last"}},
       {"eval: {decode_slots: 0}\n", {"eval.decode_slots", ">= 1"}},
+      {"eval: {stop: [x, '']}\n", {"eval.stop", "empty text"}},
       {"save: {checkpoint: 1}\n", {"save.checkpoint", "true or false"}},
       {"save: {adapters: some}\n", {"save.adapters", "last, all, none"}},
       {"optimizer: {lr: 1}\n", {"optimizer", "nothing reads"}}};

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/strategy/prototype_router.h"
 #include "tests/support/catch.h"
 
 using namespace mneme;
@@ -197,6 +198,36 @@ TEST_CASE("the fit remembers old classes where gradient descent on the same feat
   };
   CHECK(accuracy(router.scores(data[0]).argmax(1), 0) > 0.95);
   CHECK(accuracy(data[0].mm(trained).argmax(1), 0) < 0.5);
+}
+
+TEST_CASE("prototypes with a shared covariance are linear discriminant analysis in any order", "[router]") {
+  const auto data = classes(3);
+  constexpr double kLambda = 0.5;
+  at::Tensor scatter = at::zeros({kInputs, kInputs}, at::kDouble);
+  double rows = 0;
+  for (const auto& z : data) {
+    scatter += (z - z.mean(0)).t().mm(z - z.mean(0));
+    rows += static_cast<double>(z.size(0));
+  }
+  const at::Tensor covariance = scatter / rows + kLambda * at::eye(kInputs, at::kDouble);
+  const at::Tensor z = data[1].narrow(0, 0, 4);
+  for (const auto& order : {std::vector<std::int64_t>{0, 1, 2}, {2, 0, 1}}) {
+    PrototypeRouter router(kLambda);
+    for (const std::int64_t k : order) router.learn(k, data[static_cast<std::size_t>(k)]);
+    const at::Tensor scores = router.scores(z);
+    for (std::size_t c = 0; c < order.size(); ++c) {
+      const at::Tensor mean = data[static_cast<std::size_t>(order[c])].mean(0);
+      const at::Tensor direction = at::linalg_solve(covariance, mean);
+      const at::Tensor expected = z.mv(direction) - 0.5 * mean.dot(direction);
+      CHECK(relative_error(scores.select(1, static_cast<std::int64_t>(c)), expected) < 1e-10);
+    }
+  }
+  PrototypeRouter twice(kLambda);
+  twice.learn(1, data[0]);
+  CHECK_THROWS_WITH(twice.learn(1, data[1]), Catch::Contains("all rows of a new class"));
+  PrototypeRouter singular(0);
+  singular.learn(1, data[0].narrow(0, 0, 1));
+  CHECK_THROWS_WITH(singular.scores(z), Catch::Contains("not positive definite"));
 }
 
 TEST_CASE("a symmetric matrix of several blocks equals its dense form", "[router]") {

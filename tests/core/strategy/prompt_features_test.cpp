@@ -93,7 +93,8 @@ TEST_CASE("rows whose gate is closed are left out without a trace", "[features]"
   for (const char* name : {"a", "b"}) {
     ids.push_back(f.learner.bank().create_lora(name, {.rank = 3, .targets = {"all-linear"}}, rng));
     at::Tensor values = f.learner.bank().values(ids.back());
-    for (std::int64_t i = 0; i < values.numel(); ++i) values.data_ptr<float>()[i] = static_cast<float>(0.1 * rng.normal());
+    for (std::int64_t i = 0; i < values.numel(); ++i)
+      values.data_ptr<float>()[i] = static_cast<float>(0.1 * rng.normal());
   }
   f.learner.bank().set_trainable(ids);  // with gradients on, every row is computed
   const Batch batch = make_batch(toy_samples(1, 5));

@@ -40,7 +40,8 @@ TEST_CASE("special tokens are added and shown only on request", "[tokenizer]") {
 TEST_CASE("a model directory names its tokenizer", "[tokenizer]") {
   const test::TemporaryDirectory directory("tokenizer-test");
   CHECK_THROWS_WITH(load_tokenizer(directory / "none"), Catch::Contains("is not a directory"));
-  CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("found no tokenizer_class; expected"));
+  CHECK_THROWS_WITH(load_tokenizer(directory.path()),
+                    Catch::Contains("found no tokenizer_class, model_type ''; expected"));
   write_file_atomically(directory / "tokenizer_config.json", ByteTokenizer::config_json());
   const auto tokenizer = load_tokenizer(directory.path());
   CHECK(tokenizer->identity() == ByteTokenizer().identity());
@@ -49,5 +50,25 @@ TEST_CASE("a model directory names its tokenizer", "[tokenizer]") {
   CHECK_THROWS_AS(load_tokenizer(directory.path()), DataError);
   CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("found tokenizer_class 'BertTokenizer'"));
   write_file_atomically(directory / "tokenizer_config.json", "{");
+  CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("tokenizer_config.json: is not JSON"));
+  write_file_atomically(directory / "tokenizer_config.json", "[]");
   CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("is not a JSON object"));
+  write_file_atomically(directory / "tokenizer_config.json", R"({"split_special_tokens": true})");
+  CHECK_THROWS_WITH(load_tokenizer(directory.path()), Catch::Contains("tokenizer_config.json: split_special_tokens"));
+}
+
+TEST_CASE("a token's bytes may be a part of a character", "[tokenizer]") {
+  const std::filesystem::path fixtures = std::filesystem::path(MNEME_SOURCE_DIR) / "tests/parity/tokenizers/fixtures";
+  const std::string text = "na\u00efve \u4e2d\u6587 \U0001f44d";
+  for (const char* name : {"gpt2_json", "llama2_json"}) {
+    const auto tokenizer = load_tokenizer(fixtures / name);
+    std::string bytes;
+    for (const std::int32_t id : tokenizer->encode_continuation(text)) bytes += tokenizer->bytes_of(id);
+    for (std::size_t blank = bytes.find("\u2581"); blank != std::string::npos; blank = bytes.find("\u2581"))
+      bytes.replace(blank, 3, " ");
+    CHECK(bytes == text);
+    TokenIds ids = tokenizer->encode_continuation("\U0001f98b");
+    ids.pop_back();
+    CHECK(tokenizer->decode(ids).find("\ufffd") != std::string::npos);
+  }
 }

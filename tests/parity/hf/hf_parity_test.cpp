@@ -86,7 +86,7 @@ class Case {
 
   /// Answers of at most 24 tokens, and those that are expected under a name.
   using Answers = std::vector<std::vector<std::int32_t>>;
-  Answers generated(const model::GenerateOptions& options, bool with_end) const {
+  Answers answers_with(const model::GenerateOptions& options, bool with_end) const {
     std::vector<model::GenerateJob> jobs;
     for (const auto& prompt : prompts) jobs.push_back({.prompt = prompt, .max_new_tokens = 24});
     if (with_end)
@@ -192,10 +192,10 @@ TEST_CASE("answers under a repetition penalty and of beams are transformers'", "
   for (const fs::path& directory : directories()) {
     INFO(directory.filename().string());
     const Case c(directory);
-    CHECK(c.generated({.slots = 3, .repetition_penalty = 1.4}, false) == c.recorded("penalised"));
-    CHECK(c.generated({.slots = 7, .repetition_penalty = 1.2, .beam = {.beams = 3, .length_penalty = 0.7}}, true) ==
+    CHECK(c.answers_with({.slots = 3, .repetition_penalty = 1.4}, false) == c.recorded("penalised"));
+    CHECK(c.answers_with({.slots = 7, .repetition_penalty = 1.2, .beam = {.beams = 3, .length_penalty = 0.7}}, true) ==
           c.recorded("beams"));
-    CHECK(c.generated({.slots = 1, .beam = {.beams = 2, .early_stopping = true}}, true) == c.recorded("early_beams"));
+    CHECK(c.answers_with({.slots = 1, .beam = {.beams = 2, .early_stopping = true}}, true) == c.recorded("early_beams"));
   }
 }
 
