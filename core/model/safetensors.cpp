@@ -227,7 +227,7 @@ void write_safetensors(const std::filesystem::path& file,
     MNEME_CHECK(tensor.defined(), "{}: tensor '{}' is undefined", file.string(), name);
     MNEME_CHECK(!header.contains(name) && name != "__metadata__", "{}: tensor name '{}' is taken", file.string(), name);
     const auto known = std::find_if(kDtypes.begin(), kDtypes.end(),
-                                    [&](const DtypeName& d) { return d.type == tensor.scalar_type(); });
+                                    [type = tensor.scalar_type()](const DtypeName& d) { return d.type == type; });
     MNEME_CHECK(known != kDtypes.end(), "{}: tensor '{}' has dtype {}, which the format does not know", file.string(),
                 name, c10::toString(tensor.scalar_type()));
     header[name] = {{"dtype", known->name},

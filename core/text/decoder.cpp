@@ -41,11 +41,23 @@ std::string lossy_utf8(const std::string& bytes) {
   return out += rest;
 }
 
+std::size_t total_size(const std::vector<std::string>& tokens) {
+  std::size_t size = 0;
+  for (const std::string& token : tokens) size += token.size();
+  return size;
+}
+
 class Steps final : public Decoder {
  public:
   explicit Steps(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
   void apply(std::vector<std::string>& tokens) const override {
-    for (const auto& step : steps_) step->apply(tokens);
+    const std::size_t most = total_size(tokens) * 256 + (1 << 16);
+    for (const auto& step : steps_) {
+      step->apply(tokens);
+      if (total_size(tokens) > most)
+        throw DataError(
+            fmt::format("the tokenizer's decoder makes more than {} bytes of {} tokens", most, tokens.size()));
+    }
   }
   bool bytes_of(std::string_view token, std::string& bytes) const override {
     for (const auto& step : steps_)

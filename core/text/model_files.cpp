@@ -136,6 +136,20 @@ Pipeline llama_pipeline(const SentencePieceFile& file, DirectoryConfig& config, 
   if (const auto eos = id("eos_token"); eos && config.add_eos.value_or(false)) parts.special.after = {*eos};
   return parts;
 }
+std::size_t count_objects(const Json& value) {
+  std::size_t count = value.is_object() ? 1 : 0;
+  if (value.is_structured())
+    for (const Json& item : value) count += count_objects(item);
+  return count;
+}
+
+/// A step of the pipeline; each compiles patterns, so that there must not be a million of them.
+const Json* step(JsonFields& fields, const std::string& key) {
+  constexpr std::size_t kMost = 1000;
+  const Json* value = fields.find(key);
+  if (value != nullptr && count_objects(*value) > kMost) fields.fail(key, fmt::format("has more than {} parts", kMost));
+  return value;
+}
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view content, const DirectoryConfig& config,
@@ -149,12 +163,12 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view content, const D
   Pipeline parts;
   const Json& model = fields.object("model");
   const bool bpe = model_type(model, fields.where("model")) == "BPE";
-  parts.normalizer = make_normalizer(fields.find("normalizer"), fields.where("normalizer"));
-  parts.pre_tokenizer = make_pre_tokenizer(fields.find("pre_tokenizer"), fields.where("pre_tokenizer"), bpe);
+  parts.normalizer = make_normalizer(step(fields, "normalizer"), fields.where("normalizer"));
+  parts.pre_tokenizer = make_pre_tokenizer(step(fields, "pre_tokenizer"), fields.where("pre_tokenizer"), bpe);
   const bool bytes = parts.pre_tokenizer != nullptr && parts.pre_tokenizer->leaves_bytes();
   parts.model = make_model(model, fields.where("model"), bytes);
-  parts.decoder = make_decoder(fields.find("decoder"), fields.where("decoder"));
-  parts.special = make_surroundings(fields.find("post_processor"), fields.where("post_processor"));
+  parts.decoder = make_decoder(step(fields, "decoder"), fields.where("decoder"));
+  parts.special = make_surroundings(step(fields, "post_processor"), fields.where("post_processor"));
   if (fields.find("added_tokens") != nullptr)
     for (const Json& token : fields.array("added_tokens"))
       parts.added.add(added_token_of_json(token, fields.where("added_tokens")), *parts.model);

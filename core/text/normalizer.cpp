@@ -18,7 +18,13 @@ class Steps final : public Normalizer {
  public:
   explicit Steps(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
   void apply(Stretch& stretch) const override {
-    for (const auto& step : steps_) step->apply(stretch);
+    // No normaliser of a real model makes a text so much longer; steps that double it would soon fill the memory.
+    const std::size_t most = stretch.text.size() * 256 + (1 << 16);
+    for (const auto& step : steps_) {
+      step->apply(stretch);
+      if (stretch.text.size() > most)
+        throw DataError(fmt::format("the tokenizer's normalizer makes more than {} bytes of a text", most));
+    }
   }
 
  private:

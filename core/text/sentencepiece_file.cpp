@@ -108,9 +108,11 @@ SentencePieceFile::PieceType piece_type(const Message& message) {
 }
 
 SentencePieceFile::Piece read_piece(Message message) {
+  constexpr std::size_t kLongestPiece = 1024;  // real ones have some dozens
   SentencePieceFile::Piece piece;
   while (message.next()) {
     if (message.number() == 1) piece.text = message.text();
+    if (piece.text.size() > kLongestPiece) message.damaged(fmt::format("a piece of {} bytes", piece.text.size()));
     if (message.number() == 2) piece.score = message.real();
     if (message.number() == 3) piece.type = piece_type(message);
   }

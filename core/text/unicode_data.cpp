@@ -234,34 +234,43 @@ struct UnicodeNormalizer::Tables {
   }
 };
 
-UnicodeNormalizer::UnicodeNormalizer(NormalForm form) {
-  auto tables = std::make_unique<Tables>();
-  tables->composes = form == NormalForm::kNfc || form == NormalForm::kNfkc;
-  tables->decompositions = mappings(kCanonical);
+UnicodeNormalizer::Tables UnicodeNormalizer::make_tables(NormalForm form) {
+  Tables tables;
+  tables.composes = form == NormalForm::kNfc || form == NormalForm::kNfkc;
+  tables.decompositions = mappings(kCanonical);
   if (form == NormalForm::kNfkc || form == NormalForm::kNfkd)
-    for (auto& [c, text] : mappings(kCompatible)) tables->decompositions[c] = text;
+    for (auto& [c, text] : mappings(kCompatible)) tables.decompositions[c] = text;
   for_each_entry(kCombiningClasses, [&](std::span<const char32_t> w) {
     for (std::size_t i = 1; i + 1 < w.size(); i += 2)
-      for (char32_t c = w[i]; c <= w[i + 1]; ++c) tables->classes[c] = static_cast<int>(w[0]);
+      for (char32_t c = w[i]; c <= w[i + 1]; ++c) tables.classes[c] = static_cast<int>(w[0]);
   });
-  if (tables->composes)
+  if (tables.composes)
     for_each_entry(kPairs, [&](std::span<const char32_t> w) {
-      tables->composed[static_cast<std::uint64_t>(w[0]) << 32 | w[1]] = w[2];
+      tables.composed[static_cast<std::uint64_t>(w[0]) << 32 | w[1]] = w[2];
     });
-  tables->mark_active();
-  tables_ = std::move(tables);
+  tables.mark_active();
+  return tables;
 }
 
-UnicodeNormalizer::UnicodeNormalizer(UnicodeNormalizer&&) noexcept = default;
-UnicodeNormalizer::~UnicodeNormalizer() = default;
+template <NormalForm kForm>
+const UnicodeNormalizer::Tables& UnicodeNormalizer::tables_of() {
+  static const Tables kTables = make_tables(kForm);
+  return kTables;
+}
+
+UnicodeNormalizer::UnicodeNormalizer(NormalForm form)
+    : tables_(form == NormalForm::kNfc    ? tables_of<NormalForm::kNfc>()
+              : form == NormalForm::kNfd  ? tables_of<NormalForm::kNfd>()
+              : form == NormalForm::kNfkc ? tables_of<NormalForm::kNfkc>()
+                                          : tables_of<NormalForm::kNfkd>()) {}
 
 void UnicodeNormalizer::apply(std::string& utf8) const {
   bool clean = true;
   for (std::size_t i = 0, length = 0; i < utf8.size() && clean; i += length) {
     const char32_t c = first_code_point(std::string_view(utf8).substr(i), length);
-    clean = c < 0x80 || c >= tables_->active.size() || !tables_->active[c];
+    clean = c < 0x80 || c >= tables_.active.size() || !tables_.active[c];
   }
-  if (!clean) utf8 = encode_utf8(tables_->normalized(decode_utf8(utf8)));
+  if (!clean) utf8 = encode_utf8(tables_.normalized(decode_utf8(utf8)));
 }
 
 }  // namespace mneme::text

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,13 +33,14 @@ enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 class UnicodeNormalizer {
  public:
   explicit UnicodeNormalizer(NormalForm form);
-  UnicodeNormalizer(UnicodeNormalizer&&) noexcept;
-  ~UnicodeNormalizer();
   void apply(std::string& utf8) const;
 
  private:
   struct Tables;
-  std::unique_ptr<const Tables> tables_;
+  static Tables make_tables(NormalForm form);
+  template <NormalForm kForm>
+  static const Tables& tables_of();
+  const Tables& tables_;  ///< shared by all of the form
 };
 
 /// The code point at the start of non-empty valid UTF-8; \p length is set to its bytes.

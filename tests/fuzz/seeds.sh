@@ -13,3 +13,12 @@ for file in "$here"/parity/tokenizers/fixtures/*/spiece.model; do seed text 001 
 for file in "$here"/parity/tokenizers/fixtures/*/tokenizer.model; do seed text 002 "$file"; done
 for file in "$here"/parity/model/fixtures/torch_archive/*.bin; do seed weights 000 "$file"; done
 for file in "$here"/parity/model/fixtures/torch_archive/*.safetensors; do seed weights 001 "$file"; done
+# Small ones, which are mutated faster.
+tiny='"added_tokens":[],"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"<0x41>":3},"merges":["a b"],"byte_fallback":true}'
+split='{"type":"Split","pattern":{"Regex":"\\p{N}{1,3}|[^\\s]+"},"behavior":"Isolated","invert":false}'
+json() { printf '\000{%s,%s}' "$2" "$tiny" > "$out/text/tiny_$1"; }
+json normalizer '"normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"},{"type":"Replace","pattern":{"String":" "},"content":"_"},{"type":"Strip","strip_left":true,"strip_right":true}]}'
+json splitter '"pre_tokenizer":{"type":"Sequence","pretokenizers":['"$split"',{"type":"Metaspace","replacement":"_","prepend_scheme":"first"},{"type":"Digits","individual_digits":true}]}'
+json decoder '"decoder":{"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]}'
+json processor '"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"a","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{"a":{"id":"a","ids":[0],"tokens":["a"]}}}'
+printf '\003%s' "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|(?i:'s|'ll)| ?[^\\s\\p{L}]+[\\r\\n]*|\\s+(?!\\S)|\\x{e9}\\u00e8" > "$out/text/pattern"

@@ -208,3 +208,15 @@ TEST_CASE("files that are cut off, nested or no JSON are refused", "[tokenizer][
                     Contains("is nested 100000 deep"));
   CHECK_THROWS_WITH(tokenizer_from_json("[]", {}, "tokenizer.json"), Contains("is not a JSON object"));
 }
+
+TEST_CASE("a file cannot make a text or its own steps explode", "[tokenizer]") {
+  const Json doubled{{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
+  Json file = bpe_file();
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::vector<Json>(60, doubled)}};
+  CHECK_THROWS_WITH(ids(file, "a"), Contains("normalizer makes more than 65792 bytes of a text"));
+  file["normalizer"] = nullptr;
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", std::vector<Json>(60, doubled)}};
+  CHECK_THROWS_WITH(make(file)->decode(TokenIds{1}), Contains("decoder makes more than"));
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", std::vector<Json>(1000, doubled)}};
+  refuse(file, "decoder has more than 1000 parts");
+}

@@ -46,6 +46,8 @@ TEST_CASE("damaged SentencePiece models are refused", "[sentencepiece]") {
   refuse("\x0b", "a field of wire type 3");
   refuse("\x08\x01", "field 1 has wire type 0 instead of 2");
   refuse(field(1, field(1, "\xff")), "a text that is no UTF-8");
+  const std::string text(1025, 'a'), piece = "\x0a\x81\x08" + text;
+  refuse("\x0a\x84\x08" + piece + kSettings, "a piece of 1025 bytes");
   refuse(field(1, std::string("\x18\x09", 2)), "a piece of the unknown type 9");
   refuse(field(1, field(1, "a")), "no training or normalisation settings");
   refuse("{\"version\"", "");

@@ -103,9 +103,10 @@ std::string text_of_line(const std::string& line, const std::string& where, bool
 
 TokenIds ids_of_line(const std::string& line, const std::string& where) {
   const Json value = parse_line(line, where, "an array of ids");
+  if (!value.is_array()) throw DataError(fmt::format("{}: is {}; expected an array of ids", where, value.type_name()));
   TokenIds ids;
   for (const Json& id : value) {
-    if (!value.is_array() || !id.is_number_unsigned() || id.get<std::uint64_t>() > INT32_MAX)
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > INT32_MAX)
       throw DataError(fmt::format("{}: holds {}; expected an array of ids", where, id.dump()));
     ids.push_back(id.get<std::int32_t>());
   }
