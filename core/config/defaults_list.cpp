@@ -116,15 +116,16 @@ DefaultsBuilder::Deletion* DefaultsBuilder::find_deletion(const Entry& entry) {
 void DefaultsBuilder::note_choice(const Entry& entry) {
   if (!entry.is_group) return;
   const std::string key = entry.override_key();
+  const Position first = chosen_at_.emplace(key, entry.position).first->second;
   const auto known = std::find_if(choices_.begin(), choices_.end(), [&](const auto& c) { return c.first == key; });
   if (known == choices_.end())
     choices_.emplace_back(key, entry.option);
   else if (known->second != entry.option)
     throw ConfigError(
-        fmt::format("{}: the group '{}' is chosen twice, as '{}' and as '{}'; to change an earlier choice "
-                    "write 'override {}: {}' in the defaults list, or {}={} on the command line",
-                    to_string(entry.position), key, option_text(known->second), option_text(entry.option), key,
-                    option_text(entry.option), key, option_text(entry.option)));
+        fmt::format("{}: the group '{}' is chosen twice: '{}' here and '{}' at {}; leave one out, or change the first "
+                    "choice by 'override {}: OPTION' in the defaults list or {}=OPTION on the command line",
+                    to_string(entry.position), key, option_text(entry.option), option_text(known->second),
+                    to_string(first), key, key));
   keys_of_group_[entry.group_path()].insert(key);
 }
 

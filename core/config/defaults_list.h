@@ -84,6 +84,7 @@ class DefaultsBuilder {
   std::vector<Deletion> deletions_;
   std::vector<const Override*> appended_;
   std::vector<std::pair<std::string, std::optional<std::string>>> choices_;
+  std::map<std::string, Position> chosen_at_;
   std::map<std::string, std::set<std::string>> keys_of_group_;
   std::vector<std::string> warnings_;
 };

@@ -76,8 +76,9 @@ std::vector<Order> latin_square(std::size_t size, RandomStream& random) {
 std::vector<Element> task_orders(const Sweep& sweep, const Node& list) {
   const std::string& name = sweep.tags.at(0);
   if (!list.is_list() || list.size() == 0)
-    throw ConfigError(fmt::format("{}() permutes the list that the key holds, but it holds {} {}", name,
-                                  kind_name(list.kind()), describe(list)));
+    throw ConfigError(fmt::format("{}() permutes the list that the key holds, but it holds {} {}{}", name,
+                                  kind_name(list.kind()), describe(list),
+                                  list.is_list() ? "; write the list out, then sweep its orders" : ""));
   RandomStream random(static_cast<std::uint64_t>(sweep.step.as_int()), name);
   const std::vector<Order> orders =
       name == "permutations" ? permutations(sweep.start, list.size(), random) : latin_square(list.size(), random);

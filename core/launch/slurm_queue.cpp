@@ -80,12 +80,14 @@ void apply_end_without_trace(RunReport& report, const SlurmTask& task, bool bega
             : fmt::format("never began: {}; its output, if any: .mneme/slurm/{}.out", in_words(task), task.id);
 }
 
-/// Why the task waits. One that had begun and left no end was taken from the run with its node.
-std::string waiting_reason(const RunReport& report, const SlurmTask& task, bool lost) {
+/// Why the task waits; of one that had begun, also how it came back into the queue.
+std::string waiting_reason(const RunReport& report, const SlurmTask& task, bool began) {
   const std::string reason = task.reason == "None" ? "" : task.reason;
-  if (!lost) return reason;
-  return fmt::format("lost{} with its node, or preempted; Slurm has put it back into the queue{}", where(report),
-                     reason.empty() ? "" : fmt::format(" ({})", reason));
+  if (!began) return reason;
+  std::string words =
+      report.ending ? report.ending->reason : fmt::format("lost{} with its node, or preempted", where(report));
+  if (words.find("back in the queue") == words.npos) words += "; Slurm has put it back in the queue";
+  return reason.empty() ? words : fmt::format("{} ({})", words, reason);
 }
 
 }  // namespace
@@ -161,6 +163,8 @@ SlurmQueue query_slurm(const std::vector<Submission>& submissions) {
     const Submission& submission = *it->second;
     const std::size_t index = std::stoul(fields[2]);
     if (index >= submission.runs.size()) continue;
+    // Another job of this name belongs to a sweep that was here before and was removed.
+    if (!submission.job.empty() && fields[1] != submission.job) continue;
     SlurmTask& task = queue.tasks[submission.runs[index]];
     // An older submission of the same run does not speak for it.
     if (!submission.job.empty() && task.id != fmt::format("{}_{}", submission.job, index)) continue;
@@ -181,7 +185,7 @@ void apply_task(RunReport& report, const SlurmTask& task, bool answered) {
   const Phase phase = phase_of(task.state);
   if (phase == Phase::kWaiting) {
     report.state = RunState::kQueued;
-    report.reason = waiting_reason(report, task, began && !ended);
+    report.reason = waiting_reason(report, task, began);
   } else if (phase == Phase::kActive) {
     // An interrupted attempt may be on its way back into the queue; its trace stays until the next one begins.
     if (ended && report.ending->state != RunState::kInterrupted) return;

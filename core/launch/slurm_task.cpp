@@ -130,7 +130,8 @@ int run_slurm_task(const fs::path& sweep_directory, const std::string& token) {
   const bool ended_badly = ending.state == RunState::kFailed || ending.state == RunState::kInterrupted;
   if (ended_badly && (interruption.warned || interruption.ended)) {
     ending.state = RunState::kInterrupted;
-    ending.reason = "stopped by Slurm: cancelled, preempted or out of time";
+    ending.reason = fmt::format("stopped by Slurm on {}: cancelled, preempted, out of time, or its node taken away",
+                                this_process().host);
   }
   const bool again = ending.state == RunState::kInterrupted && interruption.warned && !interruption.ended &&
                      requeue(assignment, attempt, settings.launcher.slurm.requeues, directory, ending);

@@ -34,28 +34,32 @@ std::int64_t stage_of(const std::string& name, const std::string& prefix) {
   return stage;
 }
 
-/// The lowest and highest loss that a panel shows, so that its paths can be compared.
-std::pair<double, double> loss_range(const ConnectivityPanel& panel) {
-  double low = 0, high = 0;
+/// The highest loss that a panel shows, so that its paths can be compared.
+double highest_loss(const ConnectivityPanel& panel) {
+  double high = 0;
   for (const ConnectivityPath& path : panel.paths)
     for (std::int64_t i = 0; i < points(path.loss); ++i)
       for (std::int64_t task = tasks(path.loss) - 2; task < tasks(path.loss); ++task)
         if (std::isfinite(value(path.loss, i, task))) high = std::max(high, value(path.loss, i, task));
-  return {low, high > 0 ? high : 1};
+  return high > 0 ? high : 1;
 }
 
-std::string polyline(const record::Array& array, std::int64_t task, double x, double y, double high,
-                     const char* style) {
+/// Where a plot lies, and what its upper edge stands for.
+struct Frame {
+  double x = 0, y = 0, high = 1;
+};
+
+std::string polyline(const record::Array& array, std::int64_t task, const Frame& frame, const std::string& style) {
   std::string at;
   const std::int64_t n = points(array);
   for (std::int64_t i = 0; i < n; ++i)
-    at += fmt::format("{:.1f},{:.1f} ", x + kPlotWidth * static_cast<double>(i) / static_cast<double>(n - 1),
-                      y + kPlotHeight * (1 - std::clamp(value(array, i, task) / high, 0.0, 1.0)));
+    at += fmt::format("{:.1f},{:.1f} ", frame.x + kPlotWidth * static_cast<double>(i) / static_cast<double>(n - 1),
+                      frame.y + kPlotHeight * (1 - std::clamp(value(array, i, task) / frame.high, 0.0, 1.0)));
   return fmt::format("<polyline points=\"{}\" fill=\"none\" stroke-width=\"1.8\" {}/>\n", at, style);
 }
 
 std::string plot(const ConnectivityPanel& panel, bool loss, double x, double y) {
-  const double high = loss ? loss_range(panel).second : 1.0;
+  const double high = loss ? highest_loss(panel) : 1.0;
   std::string out =
       fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"#dde1e5\"/>\n", x,
                   y, kPlotWidth, kPlotHeight);
@@ -66,8 +70,8 @@ std::string plot(const ConnectivityPanel& panel, bool loss, double x, double y) 
     const record::Array& array = loss ? path.loss : path.accuracy;
     const char* dashes = path.name == "line" ? "" : "stroke-dasharray=\"5 3\"";
     for (std::int64_t k = 0; k < 2; ++k)
-      out += polyline(array, tasks(array) - 2 + k, x, y, high,
-                      fmt::format("stroke=\"{}\" {}", kColours[static_cast<std::size_t>(k)], dashes).c_str());
+      out += polyline(array, tasks(array) - 2 + k, {x, y, high},
+                      fmt::format("stroke=\"{}\" {}", kColours[static_cast<std::size_t>(k)], dashes));
   }
   return out;
 }

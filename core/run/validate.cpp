@@ -41,6 +41,7 @@ std::int64_t trained_count(const AdapterOptions& adapter, const model::Transform
 /// Tokens and steps that the stream amounts to.
 struct Load {
   double steps = 0;
+  double samples = 0;       ///< of all steps
   double train_tokens = 0;  ///< of all steps
   double row_tokens = 0;    ///< of one row of R: prompts read and answers written
   double row_prompts = 0;   ///< of one row of R
@@ -66,6 +67,7 @@ Load load_of(const RunOptions& options, const std::vector<data::TaskSize>& tasks
       samples = static_cast<double>(steps * train.batch_size);
     }
     load.steps += static_cast<double>(steps);
+    load.samples += samples;
     load.train_tokens += samples * mean_tokens(rows, bytes_per_token, options.max_length);
     const data::SplitSize& asked =
         tasks[i].split(options.eval.split == "eval" ? data::Split::kEval : data::Split::kTest);
@@ -131,6 +133,14 @@ Forecast Validator::check(const config::Node& resolved) {
       static_cast<std::int64_t>(kProgram + 2 * weight_bytes + 16 * trained +
                                 4 * step_tokens * kFloatsPerTokenAndLayer *
                                     static_cast<double>(model.config.hidden_size * model.config.total_layers()));
+  // A method that stores samples keeps what it has seen, as far as its capacity goes.
+  double stored_tokens = 0;
+  if ((descriptor.capabilities & kStoresExamples) != 0) {
+    const config::Node* capacity = options.strategy_node.find("capacity");
+    const double most =
+        capacity != nullptr && capacity->is_int() ? static_cast<double>(capacity->as_int()) : load.samples;
+    stored_tokens = load.train_tokens * std::min(1.0, most / std::max(1.0, load.samples));
+  }
   // Tables of the record by their rows; the checkpoint with AdamW's moments; the adapters.
   constexpr double kFiles = 80e3, kBytesPerStep = 120, kBytesPerAnswer = 150;
   const double adapters = options.save.adapters == "none"  ? 0
@@ -138,7 +148,7 @@ Forecast Validator::check(const config::Node& resolved) {
                                                            : 1;
   forecast.disk_bytes =
       static_cast<std::int64_t>(kFiles + kBytesPerStep * load.steps + kBytesPerAnswer * load.row_prompts * (rows + 1) +
-                                4 * trained * (adapters + (options.save.checkpoint ? 3 : 0)));
+                                4 * stored_tokens + 4 * trained * (adapters + (options.save.checkpoint ? 3 : 0)));
   return forecast;
 }
 

@@ -1,35 +1,50 @@
 #include "core/strategy/orthogonality.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
+#include <ATen/Dispatch.h>
 
+#include <algorithm>
 #include <cmath>
+#include <eigen3/Eigen/Core>
 
 namespace mneme {
 
+namespace {
+bool is_factor(const ParameterView& view) {
+  return view.role == ParameterRole::kLoraA || view.role == ParameterRole::kLoraB;
+}
+
+/// The norm of one factor; adds `scale` times its gradient. Eigen, since the products are too small for library calls.
+template <class T>
+double add_factor(const ParameterView& view, const T* flat, T* gradient, double scale) {
+  using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Eigen::Map<const Matrix> x(flat + view.offset, view.shape[0], view.shape[1]);
+  Eigen::Map<Matrix> slope(gradient + view.offset, view.shape[0], view.shape[1]);
+  const bool is_a = view.role == ParameterRole::kLoraA;
+  Matrix gap = is_a ? Matrix(x * x.transpose()) : Matrix(x.transpose() * x);
+  gap.diagonal().array() -= T(1);
+  const double norm = std::sqrt(static_cast<double>(gap.squaredNorm()) + 1e-12);
+  // d ||A A^T - I||_F / dA = 2 (A A^T - I) A / norm, and likewise for B; the gap is symmetric.
+  gap *= static_cast<T>(2 * scale / norm);
+  if (is_a)
+    slope.noalias() += gap * x;
+  else
+    slope.noalias() += x * gap;
+  return norm;
+}
+}  // namespace
+
 Orthogonality orthogonality(const std::vector<ParameterView>& views, const at::Tensor& flat) {
-  at::NoGradGuard off;
   Orthogonality sum{0, at::zeros_like(flat)};
-  double factors = 0;
-  for (const ParameterView& view : views) {
-    const bool is_a = view.role == ParameterRole::kLoraA;
-    if (!is_a && view.role != ParameterRole::kLoraB) continue;
-    ++factors;
-    const at::Tensor factor = view.of(flat), rows = is_a ? factor : factor.t();  // [R, width]
-    at::Tensor gap = rows.mm(rows.t());
-    gap.diagonal().sub_(1.0);
-    const double norm = std::sqrt(gap.square().sum().item<double>() + 1e-12);
-    sum.value += norm;
-    // d ||X X^T - I||_F / dX = 2 (X X^T - I) X / norm; the gap is symmetric.
-    at::Tensor part = view.of(sum.gradient);
-    if (is_a)
-      part.addmm_(gap, factor, 1, 2 / norm);
-    else
-      part.addmm_(factor, gap, 1, 2 / norm);
-  }
+  const auto factors = std::count_if(views.begin(), views.end(), is_factor);
   if (factors == 0) return sum;
-  sum.value /= factors;
-  sum.gradient.div_(factors);
+  const double scale = 1 / static_cast<double>(factors);
+  AT_DISPATCH_FLOATING_TYPES(flat.scalar_type(), "orthogonality", [&] {
+    for (const ParameterView& view : views)
+      if (is_factor(view))
+        sum.value +=
+            scale * add_factor(view, flat.const_data_ptr<scalar_t>(), sum.gradient.data_ptr<scalar_t>(), scale);
+  });
   return sum;
 }
 

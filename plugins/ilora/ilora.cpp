@@ -74,28 +74,19 @@ class Ilora final : public mneme::Strategy {
   }
 
   mneme::Terms loss(mneme::Learner& learner, const mneme::StepBatch& step) override {
-    const mneme::Batch* replay = step.find("replay");
-    if (replay == nullptr) {
-      mneme::Batch own = step.current();
-      if (pads_) own.packed = mneme::make_batch(filled(own.samples)).packed;
-      return {learner.cross_entropy(learner.active(), own)};
-    }
-    const mneme::Batch* current = step.find("current");
-    // One pass over both: a step of twice the sequences costs less than two steps.
-    const std::int64_t first_replayed = current == nullptr ? 0 : current->size();
-    const mneme::Batch both = joined(current, *replay);
-    mneme::ForwardSpec spec = learner.active();
-    if (gamma_ > 0) spec.hidden = hidden_;
-    const auto fast = learner.forward(spec, both);
-    const std::int64_t labels = both.packed.label_offsets[static_cast<std::size_t>(first_replayed)];
+    mneme::StepBatch padded;
+    if (pads_)
+      for (const auto& [name, batch] : step.parts) padded.parts.emplace(name, filled(batch, name == "replay"));
+    const mneme::Batch* current = (pads_ ? padded : step).find("current");
+    const mneme::Batch* replay = (pads_ ? padded : step).find("replay");
+    const double share = current != nullptr && replay != nullptr ? share_of(*current, *replay) : 1.0;
     mneme::Terms terms;
-    const double share = current == nullptr ? 0 : share_of(*current, *replay);
-    if (labels > 0) terms.push_back({"ce", fast.losses.narrow(0, 0, labels).mean(), share, current->label_share});
-    const at::Tensor replayed = fast.losses.narrow(0, labels, fast.losses.numel() - labels);
-    if (replayed.numel() > 0) terms.push_back({"replay", replayed.mean(), 1 - share, replay->label_share});
-    if (gamma_ > 0)
-      terms.push_back(
-          learner.token_mean("consistency", consistency(learner, both, first_replayed, fast), gamma_, *replay));
+    // Passes of their own: that of the current samples computes label rows alone in the last layer.
+    if (current != nullptr) {
+      terms.push_back(learner.cross_entropy(learner.active(), *current));
+      terms.back().weight = share;
+    }
+    if (replay != nullptr) add_replay(learner, *replay, current == nullptr ? 1.0 : 1.0 - share, terms);
     return terms;
   }
 
@@ -120,53 +111,42 @@ class Ilora final : public mneme::Strategy {
   }
 
  private:
-  /// The samples as the released code pads them: token 0 on the left up to the longest sequence.
-  static mneme::Dataset filled(const mneme::Dataset& samples) {
+  /// The batch as the released code pads it: token 0 on the left up to the longest sequence, which is seen like any
+  /// other token, and is a label too if `labelled`.
+  static mneme::Batch filled(const mneme::Batch& batch, bool labelled) {
     std::size_t longest = 0;
-    for (const auto& sample : samples) longest = std::max(longest, sample->tokens.size());
-    mneme::Dataset made;
-    for (const auto& sample : samples) {
+    for (const auto& sample : batch.samples) longest = std::max(longest, sample->tokens.size());
+    mneme::Dataset samples;
+    for (const auto& sample : batch.samples) {
       mneme::Sample longer = *sample;
       longer.tokens.insert(longer.tokens.begin(), longest - sample->tokens.size(), 0);
       longer.first_label += static_cast<std::int64_t>(longest - sample->tokens.size());
-      made.push_back(std::make_shared<const mneme::Sample>(std::move(longer)));
+      samples.push_back(std::make_shared<const mneme::Sample>(std::move(longer)));
     }
+    mneme::Batch made = batch;
+    made.packed = mneme::make_batch(samples).packed;
+    if (labelled) label_filling(made);
     return made;
   }
 
-  /// The current samples and then the replayed ones.
-  mneme::Batch joined(const mneme::Batch* current, const mneme::Batch& replay) const {
-    mneme::Dataset samples = current == nullptr ? mneme::Dataset{} : current->samples;
-    samples.insert(samples.end(), replay.samples.begin(), replay.samples.end());
-    if (!pads_) return mneme::make_batch(std::move(samples));
-    const std::size_t first_replayed = samples.size() - replay.samples.size();
-    mneme::Dataset padded = current == nullptr ? mneme::Dataset{} : filled(current->samples);
-    const mneme::Dataset replayed = filled(replay.samples);
-    padded.insert(padded.end(), replayed.begin(), replayed.end());
-    mneme::Batch made = mneme::make_batch(std::move(padded));
-    label_filling(made.packed, samples, first_replayed);
-    return made;
-  }
-
-  /// Makes every filling token but the first of its sequence a label of the token before it, in the sequences from
-  /// `first` on. \param samples as they were before the filling
-  static void label_filling(mneme::model::PackedBatch& batch, const mneme::Dataset& samples, std::size_t first) {
+  /// Makes every filling token but the first of its sequence a label of the token before it.
+  static void label_filling(mneme::Batch& batch) {
+    const mneme::model::PackedBatch plain = batch.packed;
     std::vector<at::Tensor> rows, labels;
     std::vector<std::int64_t> label_offsets = {0};
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      const std::int64_t start = batch.label_offsets[i], count = batch.label_offsets[i + 1] - start;
-      const auto own = static_cast<std::int64_t>(samples[i]->tokens.size()) - (count > 0 ? 1 : 0);
-      const std::int64_t before_last = batch.offsets[i + 1] - batch.offsets[i] - own - 1;
-      const std::int64_t filling = i < first ? 0 : std::max<std::int64_t>(before_last, 0);
-      rows.push_back(at::arange(batch.offsets[i], batch.offsets[i] + filling, at::kLong));
-      rows.push_back(batch.label_rows.narrow(0, start, count));
+    for (std::size_t i = 0; i < batch.samples.size(); ++i) {
+      const std::int64_t first = plain.label_offsets[i], count = plain.label_offsets[i + 1] - first;
+      const auto own = static_cast<std::int64_t>(batch.samples[i]->tokens.size()) - (count > 0 ? 1 : 0);
+      const std::int64_t filling = std::max<std::int64_t>(plain.offsets[i + 1] - plain.offsets[i] - own - 1, 0);
+      rows.push_back(at::arange(plain.offsets[i], plain.offsets[i] + filling, at::kLong));
+      rows.push_back(plain.label_rows.narrow(0, first, count));
       labels.push_back(at::zeros({filling}, at::kLong));
-      labels.push_back(batch.labels.narrow(0, start, count));
+      labels.push_back(plain.labels.narrow(0, first, count));
       label_offsets.push_back(label_offsets.back() + filling + count);
     }
-    batch.label_rows = at::cat(rows);
-    batch.labels = at::cat(labels);
-    batch.label_offsets = std::move(label_offsets);
+    batch.packed.label_rows = at::cat(rows);
+    batch.packed.labels = at::cat(labels);
+    batch.packed.label_offsets = std::move(label_offsets);
   }
 
   /// The current samples' weight in the cross-entropy: their part of all label tokens of the step, or a half.
@@ -178,26 +158,33 @@ class Ilora final : public mneme::Strategy {
     return labels(current) / (labels(current) + labels(replay));
   }
 
-  /// How far the replayed samples' hidden states are from the slow adapter's: the mean over all layers.
-  at::Tensor consistency(mneme::Learner& learner, const mneme::Batch& both, std::int64_t first_replayed,
-                         const mneme::model::ForwardOutput& fast) const {
-    const mneme::Dataset replayed(both.samples.begin() + first_replayed, both.samples.end());
+  /// Cross-entropy of the replayed samples, and how far their hidden states are from the slow adapter's.
+  void add_replay(mneme::Learner& learner, const mneme::Batch& replay, double weight, mneme::Terms& terms) const {
+    mneme::ForwardSpec spec = learner.active();
+    if (gamma_ > 0) spec.hidden = hidden_;
+    const auto fast = learner.forward(spec, replay);
+    terms.push_back({"replay", fast.losses.mean(), weight, replay.label_share});
+    if (gamma_ == 0) return;
+    const std::vector<at::Tensor> slow = slow_states(learner, replay);
+    at::Tensor sum = at::zeros({}, at::kFloat);
+    for (std::size_t i = 0; i < slow.size(); ++i) {
+      // Of embeddings that nothing trains there is nothing to compare: they are the same.
+      if (!fast.hidden[i].requires_grad()) continue;
+      const at::Tensor state = fast.hidden[i].to(at::kFloat), target = slow[i].to(at::kFloat);
+      // The one-sided square of max(slow - fast, 0) is that of the distance to the larger of the two.
+      sum = sum + at::mse_loss(state, paper_ ? target : at::maximum(state.detach(), target));
+    }
+    terms.push_back(learner.token_mean("consistency", sum / static_cast<double>(slow.size()), gamma_, replay));
+  }
+
+  /// The slow adapter's hidden states of a batch, without gradients.
+  std::vector<at::Tensor> slow_states(mneme::Learner& learner, const mneme::Batch& batch) const {
+    at::NoGradGuard off;
     mneme::ForwardSpec spec = mneme::with_adapters({slow_});
     spec.hidden = hidden_;
     spec.rows = mneme::model::RowsNeeded::kLast;  // no losses
     spec.dropout = false;
-    std::vector<at::Tensor> targets;
-    {
-      at::NoGradGuard off;
-      targets = learner.forward(spec, mneme::make_batch(replayed)).hidden;
-    }
-    at::Tensor sum = at::zeros({}, at::kFloat);
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      const std::int64_t row = fast.hidden_offsets[i][static_cast<std::size_t>(first_replayed)];
-      const at::Tensor gap = (targets[i] - fast.hidden[i].narrow(0, row, targets[i].size(0))).to(at::kFloat);
-      sum = sum + (paper_ ? gap : gap.relu()).square().mean();
-    }
-    return sum / static_cast<double>(targets.size());
+    return learner.forward(spec, batch).hidden;
   }
 
   bool paper_;

@@ -24,15 +24,15 @@ void write_data(const Study& study, const std::string& split, const std::string&
   study.write("data/suite/TASK/" + split + ".json", rows);
 }
 
-const char* const kFiles = R"(defaults: [base, _self_]
+const char* const kFiles = R"(defaults: [base, override /stream: suite, _self_]
 name: files
-stream:
-  kind: files
-  name: suite
-  root: data
-  directory: suite
-  tasks: {TASK: {metric: accuracy}}
 sweep: {grid: {seed: [1, 2]}}
+)";
+const char* const kSuite = R"(kind: files
+name: suite
+root: data
+directory: suite
+tasks: {TASK: {metric: accuracy}}
 )";
 const char* const kGoodRows =
     R"([{"prompt": "one plus one is", "answer": "two"}, {"prompt": "two plus two is", "answer": "four"}])";
@@ -69,6 +69,7 @@ TEST_CASE("plan learns time, memory and disk from finished runs and foretells ot
 
 TEST_CASE("bad rows and absent files are found before anything starts, with file and row", "[plan]") {
   const Study study(kFiles);
+  study.write("stream/suite.yaml", kSuite);
   const auto refused = [&](const std::string& message) {
     const launch::Captured run = study.mneme({"run", "exp.yaml", "--out", "out"});
     CAPTURE(run.error, message);

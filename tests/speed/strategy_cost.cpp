@@ -89,13 +89,13 @@ int main(int argc, char** argv) {
   for (auto& contender : contenders) contender->train(1, rows);
   for (std::int64_t round = 0; round < rounds; ++round)
     for (auto& contender : contenders) contender->seconds.push_back(contender->train(2, rows));
-  double first = 0;
+  double first_median = 0, first_least = 0;
   for (auto& contender : contenders) {
     std::sort(contender->seconds.begin(), contender->seconds.end());
-    const double median = contender->seconds[contender->seconds.size() / 2];
-    if (first == 0) first = median;
-    fmt::print("{:<10} {:8.3f} ms per step, {:.3f} of {}\n", contender->name, 1e3 * median, median / first,
-               contenders.front()->name);
+    const double median = contender->seconds[contender->seconds.size() / 2], least = contender->seconds.front();
+    if (first_median == 0) first_median = median, first_least = least;
+    fmt::print("{:<10} median {:8.3f} ms per step, {:.3f} of {}; least {:8.3f} ms, {:.3f}\n", contender->name,
+               1e3 * median, median / first_median, contenders.front()->name, 1e3 * least, least / first_least);
   }
   return 0;
 }

@@ -58,7 +58,9 @@ TEST_CASE("overrides that do not fit are explained", "[config][compose][D7]") {
              Catch::Contains("'seed' exists already; to change it write seed=1 or ++seed=1"));
   CHECK_THAT(error_of(tree, {"modle=t5"}), Catch::Contains("did you mean 'model'?"));
   CHECK_THAT(error_of(tree, {"model=lama"}), Catch::Contains("there is no config 'model/lama'; did you mean 'llama'?"));
-  CHECK_THAT(error_of(tree, {"+model=llama"}), Catch::Contains("the group 'model' is chosen twice"));
+  CHECK_THAT(error_of(tree, {"+model=llama"}),
+             Catch::Contains(
+                 "config.yaml:2:5: the group 'model' is chosen twice: 't5' here and 'llama' at <command line>:1:1"));
   CHECK_THAT(error_of(tree, {"~nope"}), Catch::Contains("there is nothing to delete at 'nope'"));
   CHECK_THAT(error_of(tree, {"~seed=1"}), Catch::Contains("the value of 'seed' is 0 and not 1"));
   CHECK_THAT(error_of(tree, {"list.7=1"}), Catch::Contains("index 7 is outside of the list, which holds 2 values"));

@@ -87,6 +87,11 @@ TEST_CASE("what Slurm says corrects what the files say", "[slurm]") {
   CHECK(state(after({"5_1", "CANCELLED", "None"}, begun("5_1"))) == RunState::kInterrupted);
   CHECK(state(after({"5_1", "OUT_OF_MEMORY", "None"}, begun("5_1"))) == RunState::kFailed);
   CHECK(after({"5_1", "NODE_FAIL", "None"}, begun("5_1")).reason == "its node failed (task 5_1)");
+  auto lost = begun("5_1");
+  lost.attempt->process.host = "n7";
+  CHECK(after({"5_1", "NODE_FAIL", "None"}, lost).reason == "its node failed (task 5_1) on n7");
+  CHECK(after({"5_1", "PENDING", "BeginTime"}, lost).reason ==
+        "lost on n7 with its node, or preempted; Slurm has put it back in the queue (BeginTime)");
   CHECK(after({"5_1", "FAILED", "JobLaunchFailure"}).reason ==
         "never began: Slurm says FAILED (JobLaunchFailure) (task 5_1); its output, if any: .mneme/slurm/5_1.out");
   CHECK(state(after({"5_1", "FAILED", "JobLaunchFailure"}, begun("4_1", RunState::kDone))) == RunState::kDone);

@@ -32,6 +32,8 @@ std::vector<CommandSyntax> make_syntax() {
   const std::vector<Operand> experiment = {Operand::kConfigFile, Operand::kOverrides};
   const OptionSyntax format = choice("--format", {"text", "json"});
   const OptionSyntax plugin_path = value("--plugin-path", Operand::kDirectory);
+  const OptionSyntax dtype = choice("--dtype", {"fp32", "bf16"});
+  const OptionSyntax adapter = value("--adapter", Operand::kDirectory);
   return {
       {"run", "", experiment, launch_options()},
       {"plan", "", experiment, launch_options()},
@@ -43,13 +45,23 @@ std::vector<CommandSyntax> make_syntax() {
       {"model",
        "show",
        {Operand::kDirectory},
-       {choice("--dtype", {"fp32", "bf16"}), value("--batch"), value("--prompt"), value("--answer"), value("--targets"),
+       {dtype, value("--batch"), value("--prompt-tokens"), value("--answer-tokens"), value("--targets"),
         value("--rank"), flag("--recompute")}},
+      {"model", "logits", {Operand::kDirectory}, {value("--ids"), value("--decoder-ids"), adapter, dtype}},
       {"model",
-       "check",
+       "generate",
        {Operand::kDirectory},
-       {value("--ids"), value("--new"), value("--adapter", Operand::kDirectory), choice("--dtype", {"fp32", "bf16"})}},
-      {"model", "merge", {Operand::kDirectory}, {choice("--dtype", {"fp32", "bf16"})}},
+       {value("--prompt"), value("--ids"), value("--max-new-tokens"), adapter, dtype}},
+      {"model",
+       "score",
+       {Operand::kDirectory},
+       {value("--prompt"), value("--ids"), value("--answers"), adapter, dtype}},
+      {"model",
+       "probe",
+       {Operand::kDirectory},
+       {value("--data", Operand::kFile), value("--steps"), value("--lr"), value("--out", Operand::kDirectory), adapter,
+        dtype, value("--targets"), value("--rank")}},
+      {"model", "merge", {Operand::kDirectory}, {dtype}},
       {"plugins", "list", {}, {plugin_path, format}},
       {"plugins", "show", {Operand::kStrategy}, {plugin_path, format}},
       {"plugins", "check", {Operand::kStrategy}, {plugin_path, format}},

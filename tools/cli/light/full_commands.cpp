@@ -12,7 +12,7 @@ int hand_over(const char* command, const Arguments& arguments) {
 }  // namespace
 
 Command model_command() {
-  return {"model", "show DIR|check DIR|merge DIR ADAPTER OUT", "a model directory: sizes and memory, a trial, merging",
+  return {"model", "show|logits|generate|score|probe|merge DIR …", "a model directory: sizes, memory, numbers",
           [](const Arguments& arguments) { return hand_over("model", arguments); }};
 }
 

@@ -1,0 +1,85 @@
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/base/file.h"
+#include "tests/support/catch.h"
+#include "tests/support/program.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace mneme;
+using Catch::Contains;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+test::Outcome run_model(const std::string& arguments, bool errors = true) {
+  return test::run_program("mneme", "model " + arguments, errors);
+}
+
+Json result(const std::string& arguments) {
+  const test::Outcome outcome = run_model(arguments, false);
+  INFO(arguments << ": " << outcome.output);
+  REQUIRE(outcome.code == 0);
+  return Json::parse(outcome.output);
+}
+}  // namespace
+
+TEST_CASE("mneme model: logits, generate and score agree with each other", "[command]") {
+  const Json generated = result("generate nano --ids 256,49,43,49,61 --max-new-tokens 3");
+  const Json logits = result("logits nano --ids 256,49,43,49,61");  // "1+1="
+  REQUIRE(logits.size() == 5);
+  REQUIRE(logits[4].size() == 259);
+  const auto row = logits[4].get<std::vector<double>>();
+  const auto likeliest = std::max_element(row.begin(), row.end()) - row.begin();
+  CHECK(generated["ids"][0] == likeliest);
+  CHECK(generated["text"] == "2");
+
+  const Json scored = result("score nano --ids 256,49,43,49,61 --answers '2|3'");
+  REQUIRE(scored.size() == 2);
+  CHECK(scored[0]["ids"] == Json{50, 257});
+  const Json longer = result("logits nano --ids 256,49,43,49,61,50");
+  double expected = 0;
+  for (const auto& [at, id] : {std::pair(4, 50), {5, 257}}) {
+    const auto values = longer[static_cast<std::size_t>(at)].get<std::vector<double>>();
+    double sum = 0;
+    for (const double value : values) sum += std::exp(value);
+    expected += values[static_cast<std::size_t>(id)] - std::log(sum);
+  }
+  CHECK(scored[0]["log_probability"].get<double>() == Approx(expected).margin(1e-4));
+  CHECK(scored[1]["log_probability"].get<double>() < expected);
+}
+
+TEST_CASE("mneme model probe trains an adapter and leaves its first gradient", "[command]") {
+  const test::TemporaryDirectory directory;
+  write_file_atomically(
+      directory / "rows.jsonl",
+      "{\"prompt\": \"a b\", \"answer\": \"zz\"}\n{\"prompt_ids\": [256, 9], \"answer_ids\": [8, 7]}\n");
+  const std::string out = (directory / "out").string();
+  const Json probed = result(
+      fmt::format("probe nano --data {} --steps 5 --lr 0.01 --out {}", (directory / "rows.jsonl").string(), out));
+  REQUIRE(probed["losses"].size() == 5);
+  CHECK(probed["losses"][4] < probed["losses"][0]);
+  for (const char* part : {"gradients", "adapter"}) CHECK(fs::exists(fs::path(out) / part / "adapter_config.json"));
+  // The adapter goes on from where it was.
+  const Json again = result(fmt::format("probe nano --adapter {}/adapter --data {} --steps 1 --out {}/more", out,
+                                        (directory / "rows.jsonl").string(), out));
+  CHECK(again["losses"][0] < probed["losses"][4]);
+}
+
+TEST_CASE("mneme model says what is wrong", "[command]") {
+  const auto refuse = [](const std::string& arguments, int code, const std::string& message) {
+    const test::Outcome outcome = run_model(arguments);
+    CHECK(outcome.code == code);
+    CHECK_THAT(outcome.output, Contains(message));
+  };
+  refuse("logits nano --ids 1,999", 2, "--ids: '999' is no token id of a vocabulary of 259");
+  refuse("logits nano --ids 1 --decoder-ids 0", 2, "this model has no decoder of its own");
+  refuse("generate nano", 2, "give either --prompt TEXT or --ids 1,2,3");
+  refuse("score nano --prompt x", 2, "give --answers");
+  refuse("probe nano --data none.jsonl --steps 1 --out x", 1, "none.jsonl: cannot be read");
+  refuse("paint nano", 2, "unknown action 'paint'");
+  refuse("show", 2, "expected one directory");
+  refuse("show nowhere", 1, "there is no config.json");
+}

@@ -1,0 +1,148 @@
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <boost/algorithm/string.hpp>
+#include <nlohmann/json.hpp>
+
+#include "core/adapter/peft.h"
+#include "core/base/error.h"
+#include "core/data/sequence_form.h"
+#include "core/model/generate.h"
+#include "core/run/build.h"
+#include "tools/cli/full/model_tools.h"
+
+namespace mneme::cli {
+
+namespace {
+using Json = nlohmann::ordered_json;
+using Ids = std::vector<std::int32_t>;
+
+data::SequenceForm form_of(LoadedModel& loaded) {
+  return {loaded.tokenizer(), loaded.model->config().encoder_decoder()};
+}
+
+/// The prompt as ids: given so, or a text with the special tokens that the model wants around it.
+Ids prompt_of(LoadedModel& loaded, const ModelSettings& settings) {
+  if (settings.ids.empty() == settings.prompt.empty()) throw UsageError("give either --prompt TEXT or --ids 1,2,3");
+  if (!settings.ids.empty()) return read_ids("--ids", settings.ids, loaded.model->config().vocab_size);
+  return form_of(loaded).prompt(loaded.tokenizer().encode(settings.prompt));
+}
+
+/// What an encoder-decoder is asked for: the rows that follow each of the decoder's inputs.
+model::PackedBatch decoder_rows(const LoadedModel& loaded, Ids source, Ids inputs) {
+  const std::int64_t start = loaded.model->config().decoder_start_token_id;
+  if (inputs.empty()) inputs.push_back(static_cast<std::int32_t>(start));
+  if (inputs.front() != start)
+    throw UsageError(fmt::format("--decoder-ids starts with {}; this model's decoder reads its start token {} first",
+                                 inputs.front(), start));
+  // The start token is the model's own; each further input is a label first, and one label more asks for the last row.
+  const auto first_label = static_cast<std::int64_t>(source.size());
+  source.insert(source.end(), inputs.begin() + 1, inputs.end());
+  source.push_back(0);
+  const std::vector<model::Sequence> sequences = {{source, first_label}};
+  return model::pack(sequences);
+}
+}  // namespace
+
+std::vector<std::int32_t> read_ids(const std::string& option, const std::string& text, std::int64_t vocabulary) {
+  Ids ids;
+  std::vector<std::string> parts;
+  boost::split(parts, text, boost::is_any_of(", "), boost::token_compress_on);
+  for (const std::string& part : parts) {
+    char* end = nullptr;
+    const long id = std::strtol(part.c_str(), &end, 10);
+    if (part.empty() || *end != '\0' || id < 0 || id >= vocabulary)
+      throw UsageError(fmt::format("{}: '{}' is no token id of a vocabulary of {}", option, part, vocabulary));
+    ids.push_back(static_cast<std::int32_t>(id));
+  }
+  return ids;
+}
+
+std::filesystem::path model_directory_of(const std::string& name) { return run::model_directory({.path = name}); }
+
+LoadedModel::LoadedModel(const ModelSettings& settings)
+    : directory(model_directory_of(settings.names.at(1))),
+      model(model::Transformer::load(directory, settings.scalar_type())),
+      bank(model) {
+  if (!settings.adapter.empty()) adapter = read_peft(settings.adapter, bank, *model, "adapter");
+}
+
+model::ActiveAdapters LoadedModel::active() const {
+  return adapter ? bank.resolve(with_adapters({*adapter})) : model::ActiveAdapters{};
+}
+
+const text::Tokenizer& LoadedModel::tokenizer() {
+  if (!tokenizer_) tokenizer_ = text::load_tokenizer(directory);
+  return *tokenizer_;
+}
+
+int model_logits(const ModelSettings& settings) {
+  if (settings.ids.empty()) throw UsageError("model logits: give --ids 1,2,3");
+  const LoadedModel loaded(settings);
+  const std::int64_t vocabulary = loaded.model->config().vocab_size;
+  const Ids ids = read_ids("--ids", settings.ids, vocabulary);
+  const bool pair = loaded.model->config().encoder_decoder();
+  if (!pair && !settings.decoder_ids.empty()) throw UsageError("--decoder-ids: this model has no decoder of its own");
+  Ids inputs;
+  if (!settings.decoder_ids.empty()) inputs = read_ids("--decoder-ids", settings.decoder_ids, vocabulary);
+  const std::vector<Ids> prompts = {ids};
+  const model::PackedBatch batch = pair ? decoder_rows(loaded, ids, inputs) : model::pack_prompts(prompts);
+  const c10::NoGradGuard no_grad;
+  const model::ActiveAdapters adapters = loaded.active();
+  const at::Tensor logits = loaded.model
+                                ->forward({.batch = &batch,
+                                           .adapters = &adapters,
+                                           .rows = pair ? model::RowsNeeded::kLabels : model::RowsNeeded::kAll,
+                                           .want_logits = true})
+                                .logits.to(at::kFloat)
+                                .contiguous();
+  fmt::print("[");
+  for (std::int64_t i = 0; i < logits.size(0); ++i) {
+    const float* row = logits.const_data_ptr<float>() + i * logits.size(1);
+    fmt::print("{}[{:.9g}]", i == 0 ? "" : ",\n ", fmt::join(row, row + logits.size(1), ", "));
+  }
+  fmt::print("]\n");
+  return kSuccess;
+}
+
+int model_generate(const ModelSettings& settings) {
+  LoadedModel loaded(settings);
+  model::GenerateJob job{.prompt = prompt_of(loaded, settings), .max_new_tokens = settings.new_tokens};
+  if (const auto end = loaded.model->config().eos_token_id) job.stop.push_back(static_cast<std::int32_t>(*end));
+  const std::vector<model::GenerateJob> jobs = {job};
+  const c10::NoGradGuard no_grad;
+  const Ids ids = model::generate(*loaded.model, loaded.active(), jobs, {})[0];
+  Json out{{"ids", ids}};
+  // Ids were given: the directory may have no tokenizer.
+  const bool told_in_ids = !settings.ids.empty();
+  try {
+    out["text"] = loaded.tokenizer().decode(ids);
+  } catch (const Error&) {
+    if (!told_in_ids) throw;
+    out["text"] = nullptr;
+  }
+  fmt::print("{}\n", out.dump());
+  return kSuccess;
+}
+
+int model_score(const ModelSettings& settings) {
+  if (settings.answers.empty()) throw UsageError("model score: give --answers 'A|B'");
+  LoadedModel loaded(settings);
+  const std::vector<Ids> prompts = {prompt_of(loaded, settings)};
+  std::vector<std::string> answers;
+  boost::split(answers, settings.answers, boost::is_any_of("|"));
+  std::vector<std::vector<Ids>> candidates(1);
+  const data::SequenceForm form = form_of(loaded);
+  for (const std::string& answer : answers) candidates[0].push_back(form.answer(answer));
+  const c10::NoGradGuard no_grad;
+  const auto scores = model::score_continuations(*loaded.model, loaded.active(), prompts, candidates, {})[0];
+  Json out = Json::array();
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    out.push_back({{"answer", answers[i]}, {"ids", candidates[0][i]}, {"log_probability", scores[i]}});
+  fmt::print("{}\n", out.dump());
+  return kSuccess;
+}
+
+}  // namespace mneme::cli
