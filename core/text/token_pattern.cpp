@@ -63,8 +63,7 @@ TokenPattern TokenPattern::compile(std::string_view pcre2, const std::string& wh
   int code = 0;
   PCRE2_SIZE offset = 0;
   auto compiled = std::make_unique<Compiled>();
-  compiled->code.reset(pcre2_compile(as_pcre2(pcre2), pcre2.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &code,
-                                     &offset, nullptr));
+  compiled->code.reset(pcre2_compile(as_pcre2(pcre2), pcre2.size(), PCRE2_UTF | PCRE2_UCP, &code, &offset, nullptr));
   if (compiled->code == nullptr)
     throw DataError(fmt::format("{}: the pattern '{}' does not compile: {}", where, shown, message_of(code)));
   pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);  // without it matching is slower, not different

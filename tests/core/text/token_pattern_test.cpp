@@ -67,6 +67,7 @@ TEST_CASE("what has no sure translation is refused by name", "[pattern]") {
   refuse("[a", "a '[' without its ']'");
   refuse("(*FAIL)", "'(*'");
   refuse("*", "does not compile");
+  refuse("a\xff", "does not compile: UTF-8 error");
 }
 
 TEST_CASE("matching that explodes ends with an error", "[pattern]") {
