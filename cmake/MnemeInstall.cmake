@@ -19,16 +19,24 @@ endforeach()
 if(MNEME_WITH_TORCH)
   install(TARGETS mneme-run RUNTIME DESTINATION bin)
   install(TARGETS mneme LIBRARY DESTINATION lib)
+  file(REMOVE_RECURSE ${PROJECT_BINARY_DIR}/include/mneme)
   foreach(header IN LISTS MNEME_PUBLIC_HEADERS)
     cmake_path(GET header PARENT_PATH folder)
     install(FILES ${header} DESTINATION include/mneme/${folder})
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/include/mneme/${folder})
+    file(CREATE_LINK ${PROJECT_SOURCE_DIR}/${header} ${PROJECT_BINARY_DIR}/include/mneme/${header} SYMBOLIC)
   endforeach()
-  configure_package_config_file(cmake/mnemeConfig.cmake.in ${PROJECT_BINARY_DIR}/package/mnemeConfig.cmake
-                                INSTALL_DESTINATION lib/cmake/mneme)
-  write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/mnemeConfigVersion.cmake
+  set(package lib/cmake/mneme)
+  configure_package_config_file(cmake/mnemeConfig.cmake.in ${PROJECT_BINARY_DIR}/${package}/mnemeConfig.cmake
+                                INSTALL_DESTINATION ${package})
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/${package}/mnemeConfigVersion.cmake
                                    COMPATIBILITY SameMinorVersion)
-  install(FILES ${PROJECT_BINARY_DIR}/package/mnemeConfig.cmake ${PROJECT_BINARY_DIR}/package/mnemeConfigVersion.cmake
-                cmake/MnemeTorch.cmake cmake/MnemePublicHeaders.cmake cmake/MnemeStrategy.cmake
-                cmake/MnemeCheckExports.cmake
-          DESTINATION lib/cmake/mneme)
+  foreach(module IN ITEMS Torch PublicHeaders Strategy CheckExports)
+    file(CREATE_LINK ${PROJECT_SOURCE_DIR}/cmake/Mneme${module}.cmake
+                     ${PROJECT_BINARY_DIR}/${package}/Mneme${module}.cmake SYMBOLIC)
+    install(FILES cmake/Mneme${module}.cmake DESTINATION ${package})
+  endforeach()
+  install(FILES ${PROJECT_BINARY_DIR}/${package}/mnemeConfig.cmake
+                ${PROJECT_BINARY_DIR}/${package}/mnemeConfigVersion.cmake
+          DESTINATION ${package})
 endif()
