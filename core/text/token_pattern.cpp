@@ -57,7 +57,10 @@ TokenPattern TokenPattern::regex(std::string_view oniguruma, const std::string& 
   return compile(translate_pattern(oniguruma, where), where, oniguruma);
 }
 
-TokenPattern TokenPattern::graphemes() { return compile("\\X", "graphemes", "\\X"); }
+TokenPattern TokenPattern::graphemes() {
+  const std::string newer = newer_mark_ranges();
+  return compile(fmt::format("\\r\\n|[\\p{{Cc}}\\p{{Zl}}\\p{{Zp}}]|\\X(?:[{}]\\p{{M}}*)*", newer), "graphemes", "\\X");
+}
 
 TokenPattern TokenPattern::compile(std::string_view pcre2, const std::string& where, std::string_view shown) {
   int code = 0;

@@ -82,6 +82,7 @@ std::optional<std::string> pcre2_property(std::string_view name) {
 }
 
 std::string word_ranges() { return pcre2_ranges(kWord); }
+std::string newer_mark_ranges() { return pcre2_ranges(kNewerM); }
 std::string punctuation_ranges() { return pcre2_ranges(kPunctuation); }
 std::string numeric_ranges() { return pcre2_ranges(kNumeric); }
 

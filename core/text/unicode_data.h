@@ -13,6 +13,8 @@ namespace mneme::text {
 std::optional<std::string> pcre2_property(std::string_view name);
 /// The inside of a PCRE2 class for \w.
 std::string word_ranges();
+/// The inside of a PCRE2 class for the marks that PCRE2 does not know yet.
+std::string newer_mark_ranges();
 /// The inside of a PCRE2 class for what the pre-tokenizers Punctuation and Digits split at.
 std::string punctuation_ranges();
 std::string numeric_ranges();

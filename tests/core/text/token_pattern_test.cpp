@@ -45,6 +45,8 @@ TEST_CASE("patterns mean what Oniguruma means by them", "[pattern]") {
   CHECK(matches("\\x{e9}\\u00e8\\x41", "\u00e9\u00e8A") == Parts{"\u00e9\u00e8A"});
   CHECK(matches("a*", "baac") == Parts{"", "aa", ""});
   CHECK(matches(TokenPattern::literal("aa"), "aaaaa") == Parts{"aa", "aa"});
+  CHECK(matches(TokenPattern::graphemes(), "\u00a0\u0cf3\u0301\n\u0cf3") ==  // a mark of Unicode 15
+        Parts{"\u00a0\u0cf3\u0301", "\n", "\u0cf3"});
   CHECK(matches(TokenPattern::graphemes(), "e\u0301\r\n\U0001f1e9\U0001f1eax") ==
         Parts{"e\u0301", "\r\n", "\U0001f1e9\U0001f1ea", "x"});
 }
