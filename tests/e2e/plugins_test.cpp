@@ -69,7 +69,8 @@ TEST_CASE("a new plugin builds, passes and runs", "[plugins]") {
   launch::ChildOptions build;
   build.directory = study / "mine";
   build.arguments = {"/bin/sh", "-c",
-                     fmt::format("cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH='{}' && cmake --build build && "
+                     fmt::format("cmake --install '{}' --prefix ../prefix && cmake -S . -B build -G Ninja "
+                                 "-DCMAKE_PREFIX_PATH=$PWD/../prefix && cmake --build build && "
                                  "ctest --test-dir build --output-on-failure",
                                  MNEME_BINARY_DIR)};
   build.log = study / "build.log";
