@@ -4,105 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "core/adapter/bank_entry.h"
 #include "core/adapter/state.h"
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 
 namespace mneme {
 
-std::int64_t ParameterView::size() const {
-  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-}
-
-at::Tensor ParameterView::of(const at::Tensor& flat) const { return flat.narrow(0, offset, size()).view(shape); }
-
-namespace {
-enum class Kind : std::int64_t { kLora, kFull, kSparse, kFree };
-
-/// A table of patterns as text: "key=value", exactly.
-template <class Value>
-void visit_pattern(StateVisitor& v, const std::string& name, std::map<std::string, Value>& table) {
-  std::vector<std::string> lines;
-  for (const auto& [key, value] : table) lines.push_back(fmt::format("{}={}", key, value));
-  v.texts(name, lines);
-  if (!v.loading()) return;
-  table.clear();
-  for (const std::string& line : lines) {
-    const auto equals = line.rfind('=');
-    table[line.substr(0, equals)] = static_cast<Value>(std::stod(line.substr(equals + 1)));
-  }
-}
-
-/// Linears of one group that share a rank and a scale: one slice of the flat vector.
-struct LoraPiece {
-  std::int64_t group;
-  double scale;
-  std::shared_ptr<model::LowRankLayout> layout;
-};
-
-std::vector<LoraPiece> lora_pieces(const LoraOptions& options, const std::vector<model::LinearInfo>& linears) {
-  std::vector<LoraPiece> pieces;
-  for (const LoraTarget& target : lora_targets(options, linears)) {
-    const model::LinearInfo& linear = linears[static_cast<std::size_t>(target.linear)];
-    auto piece = std::find_if(pieces.begin(), pieces.end(), [&](const LoraPiece& p) {
-      return p.group == linear.group && p.layout->rank == target.rank && p.scale == target.scale;
-    });
-    if (piece == pieces.end()) {
-      piece = pieces.insert(pieces.end(), {linear.group, target.scale, std::make_shared<model::LowRankLayout>()});
-      piece->layout->rank = target.rank;
-      piece->layout->in = linear.in;
-    }
-    piece->layout->parts.push_back({target.linear, linear.first_column, linear.out});
-  }
-  return pieces;
-}
-}  // namespace
-
-/// An adapter: a flat vector of values, cut into pieces that are leaves of the graph, and finer named views.
-struct AdapterBank::Entry {
-  AdapterId id = 0;
-  std::string name;
-  Kind kind = Kind::kFree;
-  LoraOptions lora;
-  std::vector<std::int64_t> shape;  // kFree
-  std::vector<std::int64_t> support_linears;
-  std::vector<at::Tensor> support_positions;
-
-  // Derived from the above by build().
-  std::vector<std::int64_t> piece_sizes;
-  std::vector<std::shared_ptr<const model::LowRankLayout>> layouts;  // kLora: one per piece
-  std::vector<std::int64_t> piece_groups;                            // kLora
-  std::vector<double> piece_scales;                                  // kLora
-  std::vector<ParameterView> views;
-  std::vector<std::pair<std::string, at::Tensor>> model_weights;  // kFull: the model's own names and shapes
-  std::int64_t size = 0;
-
-  bool trained = false;
-  at::Tensor values;               // fp32 [size]
-  std::vector<at::Tensor> pieces;  // views of values; leaves with gradients when trained
-
-  void visit_state(StateVisitor& v) {
-    auto kind_number = static_cast<std::int64_t>(kind);
-    v.integer("kind", kind_number);
-    kind = static_cast<Kind>(kind_number);
-    v.integer("id", id);
-    v.text("name", name);
-    v.integer("rank", lora.rank);
-    v.real("alpha", lora.alpha);
-    v.real("dropout", lora.dropout);
-    v.integer("first_layer", lora.first_layer);
-    v.texts("targets", lora.targets);
-    v.flag("rank_stabilised", lora.rank_stabilised);
-    visit_pattern(v, "rank_pattern", lora.rank_pattern);
-    visit_pattern(v, "alpha_pattern", lora.alpha_pattern);
-    v.integers("shape", shape);
-    v.integers("support_linears", support_linears);
-    v.tensors("support_positions", support_positions);
-    v.tensor("values", values);
-  }
-};
+using Kind = AdapterEntry::Kind;
 
 AdapterBank::AdapterBank(std::shared_ptr<model::Transformer> model) : model_(std::move(model)) {
   values_ = at::zeros({0}, at::kFloat);
@@ -110,95 +20,33 @@ AdapterBank::AdapterBank(std::shared_ptr<model::Transformer> model) : model_(std
 }
 AdapterBank::~AdapterBank() = default;
 
-AdapterBank::Entry& AdapterBank::entry(AdapterId id) {
+AdapterEntry& AdapterBank::entry(AdapterId id) {
   for (auto& e : entries_)
     if (e->id == id) return *e;
   throw Error(fmt::format("no adapter has the id {}; it was removed or never made", id));
 }
-const AdapterBank::Entry& AdapterBank::entry(AdapterId id) const { return const_cast<AdapterBank*>(this)->entry(id); }
+const AdapterEntry& AdapterBank::entry(AdapterId id) const { return const_cast<AdapterBank*>(this)->entry(id); }
 
-void AdapterBank::build(Entry& e) {
-  e.piece_sizes.clear(), e.layouts.clear(), e.piece_groups.clear(), e.piece_scales.clear(), e.views.clear(), e.size = 0;
-  const auto add_view = [&e](std::string part, ParameterRole role, std::int64_t linear,
-                             std::vector<std::int64_t> shape) {
-    ParameterView view{e.name + "/" + part, e.id, role, linear, std::move(shape), e.size};
-    e.size += view.size();
-    e.views.push_back(std::move(view));
-  };
-  if (e.kind == Kind::kLora) {
-    for (const LoraPiece& piece : lora_pieces(e.lora, model_->linears())) {
-      const auto name_of = [&](std::int64_t linear) {
-        return model_->linears()[static_cast<std::size_t>(linear)].name;
-      };
-      for (const auto& part : piece.layout->parts)
-        add_view(name_of(part.linear) + ".lora_A", ParameterRole::kLoraA, part.linear,
-                 {piece.layout->rank, piece.layout->in});
-      for (const auto& part : piece.layout->parts)
-        add_view(name_of(part.linear) + ".lora_B", ParameterRole::kLoraB, part.linear, {part.out, piece.layout->rank});
-      e.piece_sizes.push_back(piece.layout->parameters());
-      e.piece_groups.push_back(piece.group);
-      e.piece_scales.push_back(piece.scale);
-      e.layouts.push_back(piece.layout);
-    }
-    MNEME_CHECK(!e.layouts.empty(),
-                "adapter '{}' has no target above layer {}; lower first_layer or name other targets", e.name,
-                e.lora.first_layer);
-  } else if (e.kind == Kind::kFull) {
-    if (e.model_weights.empty()) e.model_weights = model_->weights();
-    for (const auto& [name, weight] : e.model_weights) {
-      add_view(name, ParameterRole::kWeight, -1, weight.sizes().vec());
-      e.piece_sizes.push_back(weight.numel());
-    }
-  } else if (e.kind == Kind::kSparse) {
-    for (std::size_t i = 0; i < e.support_linears.size(); ++i) {
-      const std::int64_t linear = e.support_linears[i];
-      add_view(model_->linears().at(static_cast<std::size_t>(linear)).name + ".sparse", ParameterRole::kWeight, linear,
-               {e.support_positions[i].numel()});
-      e.piece_sizes.push_back(e.support_positions[i].numel());
-    }
-  } else {
-    add_view("value", ParameterRole::kFree, -1, e.shape);
-    e.piece_sizes.push_back(e.size);
-  }
-}
-
-void AdapterBank::rebuild_leaves(Entry& e) {
-  e.pieces.clear();
-  std::int64_t offset = 0;
-  for (const std::int64_t size : e.piece_sizes) {
-    e.pieces.push_back(e.values.narrow(0, offset, size).detach());
-    offset += size;
-  }
-  if (e.kind != Kind::kFull) return;
-  std::vector<std::pair<std::string, at::Tensor>> bound;
-  for (std::size_t i = 0; i < e.pieces.size(); ++i) {
-    // A weight keeps its shape; its leaf is the shaped view, so that the model can use it as it is.
-    e.pieces[i] = e.pieces[i].view(e.model_weights[i].second.sizes()).detach();
-    bound.emplace_back(e.model_weights[i].first, e.pieces[i]);
-  }
-  model_->bind_weights(bound);
-}
-
-AdapterId AdapterBank::add(Entry made) {
+AdapterId AdapterBank::add(AdapterEntry made) {
   for (const auto& e : entries_)
     if (e->name == made.name)
       throw Error(fmt::format("there is an adapter named '{}' already; choose another name", made.name));
   made.id = next_id_++;
-  build(made);
+  made.build(*model_);
   if (!made.values.defined()) made.values = at::zeros({made.size}, at::kFloat);
-  entries_.push_back(std::make_unique<Entry>(std::move(made)));
-  rebuild_leaves(*entries_.back());
+  entries_.push_back(std::make_unique<AdapterEntry>(std::move(made)));
+  entries_.back()->rebuild_leaves(*model_);
   return entries_.back()->id;
 }
 
 AdapterId AdapterBank::create_lora(const std::string& name, const LoraOptions& options, RandomStream& rng) {
   MNEME_CHECK(options.rank > 0, "adapter '{}': rank is {}, it must be at least 1", name, options.rank);
-  Entry made;
+  AdapterEntry made;
   made.name = name;
   made.kind = Kind::kLora;
   made.lora = options;
   const AdapterId id = add(std::move(made));
-  Entry& e = entry(id);
+  AdapterEntry& e = entry(id);
   for (const auto& view : e.views) {
     if (view.role != ParameterRole::kLoraA) continue;
     // kaiming_uniform_ with a = sqrt(5) is uniform in ±1/sqrt(fan_in).
@@ -212,7 +60,7 @@ AdapterId AdapterBank::create_lora(const std::string& name, const LoraOptions& o
 AdapterId AdapterBank::create_full(const std::string& name) {
   for (const auto& e : entries_)
     MNEME_CHECK(e->kind != Kind::kFull, "the model's weights belong to adapter '{}' already", e->name);
-  Entry made;
+  AdapterEntry made;
   made.name = name;
   made.kind = Kind::kFull;
   std::vector<at::Tensor> flat;
@@ -222,7 +70,7 @@ AdapterId AdapterBank::create_full(const std::string& name) {
 }
 
 AdapterId AdapterBank::create_sparse(const std::string& name, std::vector<SparseSupport> supports) {
-  Entry made;
+  AdapterEntry made;
   made.name = name;
   made.kind = Kind::kSparse;
   for (auto& support : supports) {
@@ -241,7 +89,7 @@ AdapterId AdapterBank::create_sparse(const std::string& name, std::vector<Sparse
 }
 
 AdapterId AdapterBank::create_free(const std::string& name, std::vector<std::int64_t> shape) {
-  Entry made;
+  AdapterEntry made;
   made.name = name;
   made.kind = Kind::kFree;
   made.shape = std::move(shape);
@@ -249,15 +97,11 @@ AdapterId AdapterBank::create_free(const std::string& name, std::vector<std::int
 }
 
 AdapterId AdapterBank::clone(AdapterId source, const std::string& name) {
-  const Entry& from = entry(source);
+  const AdapterEntry& from = entry(source);
   MNEME_CHECK(from.kind != Kind::kFull, "adapter '{}' is the model itself and cannot be cloned", from.name);
-  Entry made;
+  AdapterEntry made = from;
   made.name = name;
-  made.kind = from.kind;
-  made.lora = from.lora;
-  made.shape = from.shape;
-  made.support_linears = from.support_linears;
-  made.support_positions = from.support_positions;
+  made.trained = false;
   made.values = from.values.detach().clone();
   return add(std::move(made));
 }
@@ -286,7 +130,7 @@ AdapterId AdapterBank::find(const std::string& name) const {
 }
 
 const LoraOptions* AdapterBank::lora_options(AdapterId id) const {
-  const Entry& e = entry(id);
+  const AdapterEntry& e = entry(id);
   return e.kind == Kind::kLora ? &e.lora : nullptr;
 }
 
@@ -301,19 +145,19 @@ void AdapterBank::set_trainable(const std::vector<AdapterId>& ids) {
     if (!e->trained) continue;
     e->trained = false;
     e->values = e->values.detach().clone();  // the flat vector that it was part of is given up
-    rebuild_leaves(*e);
+    e->rebuild_leaves(*model_);
   }
   values_ = at::empty({size}, at::kFloat);
   gradient_ = at::zeros({size}, at::kFloat);
   leaves_.clear();
   std::int64_t offset = 0;
   for (const AdapterId id : ids) {
-    Entry& e = entry(id);
+    AdapterEntry& e = entry(id);
     at::Tensor part = values_.narrow(0, offset, e.size);
     part.copy_(e.values);
     e.values = part;
     e.trained = true;
-    rebuild_leaves(e);
+    e.rebuild_leaves(*model_);
     std::int64_t piece_offset = offset;
     for (auto& piece : e.pieces) {
       piece.set_requires_grad(true);
@@ -349,9 +193,10 @@ at::Tensor AdapterBank::values(AdapterId id) const { return entry(id).values; }
 std::vector<ParameterView> AdapterBank::views(AdapterId id) const { return entry(id).views; }
 
 at::Tensor AdapterBank::tensor(AdapterId id, const ParameterView& view) const {
-  const Entry& e = entry(id);
+  const AdapterEntry& e = entry(id);
   // The view may come from views(), whose offsets are those of another vector: names tell.
-  const auto own = std::find_if(e.views.begin(), e.views.end(), [&](const ParameterView& v) { return v.name == view.name; });
+  const auto own =
+      std::find_if(e.views.begin(), e.views.end(), [&](const ParameterView& v) { return v.name == view.name; });
   if (own == e.views.end() || view.adapter != id)
     throw Error(fmt::format("parameter '{}' does not belong to adapter '{}'", view.name, e.name));
   std::size_t piece = 0;
@@ -361,8 +206,8 @@ at::Tensor AdapterBank::tensor(AdapterId id, const ParameterView& view) const {
 }
 
 void AdapterBank::interpolate(AdapterId dst, AdapterId src, double keep) {
-  Entry& to = entry(dst);
-  const Entry& from = entry(src);
+  AdapterEntry& to = entry(dst);
+  const AdapterEntry& from = entry(src);
   MNEME_CHECK(to.kind == from.kind && to.size == from.size,
               "adapters '{}' ({} parameters) and '{}' ({}) differ in kind or size", to.name, to.size, from.name,
               from.size);
@@ -377,7 +222,7 @@ model::ActiveAdapters AdapterBank::resolve(const ForwardSpec& spec) const {
   model::ActiveAdapters active;
   active.prefix = spec.prefix;
   for (const AdapterUse& use : spec.adapters) {
-    const Entry& e = entry(use.adapter);
+    const AdapterEntry& e = entry(use.adapter);
     if (e.kind == Kind::kLora) {
       if (active.groups.empty()) active.groups.resize(model_->groups().size());
       for (std::size_t i = 0; i < e.pieces.size(); ++i)
@@ -401,7 +246,7 @@ model::ActiveAdapters AdapterBank::resolve(const ForwardSpec& spec) const {
 }
 
 std::string AdapterBank::digest(AdapterId id) const {
-  Entry same = entry(id);
+  AdapterEntry same = entry(id);
   same.id = 0, same.name.clear();
   StateHasher hasher;
   same.visit_state(hasher);
@@ -415,14 +260,14 @@ void AdapterBank::visit_state(StateVisitor& v) {
   v.integer("next_id", next_id_);
   if (v.loading()) {
     entries_.clear();
-    for (std::int64_t i = 0; i < count; ++i) entries_.push_back(std::make_unique<Entry>());
+    for (std::int64_t i = 0; i < count; ++i) entries_.push_back(std::make_unique<AdapterEntry>());
   }
   for (std::int64_t i = 0; i < count; ++i) {
-    Entry& e = *entries_[static_cast<std::size_t>(i)];
+    AdapterEntry& e = *entries_[static_cast<std::size_t>(i)];
     v.object(std::to_string(i), e);
     if (!v.loading()) continue;
-    build(e);
-    rebuild_leaves(e);
+    e.build(*model_);
+    e.rebuild_leaves(*model_);
   }
   std::vector<std::int64_t> trained = trainable_;
   v.integers("trainable", trained);

@@ -9,26 +9,11 @@
 
 #include "core/adapter/forward_spec.h"
 #include "core/adapter/lora.h"
+#include "core/adapter/parameter_view.h"
 #include "core/base/random.h"
 #include "core/model/transformer.h"
 
 namespace mneme {
-
-enum class ParameterRole { kLoraA, kLoraB, kWeight, kFree };
-
-/// A named tensor inside the flat parameter vector of an adapter or of all trainable ones.
-struct ParameterView {
-  std::string name;  ///< "default/model.layers.0.self_attn.q_proj.lora_A"
-  AdapterId adapter = 0;
-  ParameterRole role = ParameterRole::kFree;
-  std::int64_t linear = -1;  ///< index in Transformer::linears(), -1 for other parameters
-  std::vector<std::int64_t> shape;
-  std::int64_t offset = 0;  ///< in the flat vector that the view was asked of
-
-  std::int64_t size() const;
-  /// The part of a flat vector [n] that this view names, in its shape; shares storage.
-  at::Tensor of(const at::Tensor& flat) const;
-};
 
 /// A sparse expert: positions (row-major, in [0, out·in)) of one linear's weight and a value for each.
 struct SparseSupport {
@@ -36,6 +21,7 @@ struct SparseSupport {
   at::Tensor positions;  ///< int64 [k]
 };
 
+struct AdapterEntry;
 class StateVisitor;
 
 /// All adapters of a run. Parameters are fp32; those that are trained lie in one flat vector, with one flat gradient,
@@ -91,15 +77,12 @@ class AdapterBank {
   void visit_state(StateVisitor& visitor);
 
  private:
-  struct Entry;
-  Entry& entry(AdapterId id);
-  const Entry& entry(AdapterId id) const;
-  AdapterId add(Entry made);
-  void rebuild_leaves(Entry& e);
-  void build(Entry& e);
+  AdapterEntry& entry(AdapterId id);
+  const AdapterEntry& entry(AdapterId id) const;
+  AdapterId add(AdapterEntry made);
 
   std::shared_ptr<model::Transformer> model_;
-  std::vector<std::unique_ptr<Entry>> entries_;
+  std::vector<std::unique_ptr<AdapterEntry>> entries_;
   std::vector<AdapterId> trainable_;
   std::vector<at::Tensor> leaves_;
   at::Tensor values_, gradient_;

@@ -13,6 +13,7 @@ namespace mneme::data {
 class SequenceForm {
  public:
   SequenceForm(const text::Tokenizer& tokenizer, bool encoder_decoder);
+  const text::Tokenizer& tokenizer() const { return tokenizer_; }
 
   /// \param max_length tokens that a training sequence may have: all of a decoder's, the prompt of an encoder
   LengthLimits training_limits(std::int64_t max_length, std::int64_t max_answer) const;

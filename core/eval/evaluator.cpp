@@ -10,7 +10,7 @@
 namespace mneme {
 
 Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& stream, const text::Tokenizer& tokenizer,
-                     EvalOptions options, const std::string& cache)
+                     EvalOptions options)
     : learner_(learner),
       strategy_(strategy),
       tokenizer_(tokenizer),
@@ -23,7 +23,7 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
     const data::LengthLimits limits =
         with_context(fmt::format("making room for the answers of task '{}'", task.name()),
                      [&] { return form.prompt_limits(options_.max_length, new_tokens); });
-    const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, cache);
+    const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, options_.cache);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       model::GenerateJob job{.prompt = form.prompt(rows[i].prompt), .max_new_tokens = new_tokens};
       if (const auto eos = tokenizer.eos()) job.stop.push_back(*eos);

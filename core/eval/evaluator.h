@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,14 +23,15 @@ struct EvalOptions {
   std::int64_t decode_slots = 32;     ///< sequences decoded at once; never changes the result
   std::vector<std::string> stop{};    ///< texts that end an answer; they and what follows are cut off
   bool task_id = false;               ///< whether the strategy is told the task (its capability)
+  std::filesystem::path cache{};      ///< directory of token caches; "": none
 };
 
 /// Evaluates every task of the stream: the rows of the matrix R.
 class Evaluator {
  public:
-  /// Tokenises the test prompts once, through the cache directory ("" for none).
+  /// Tokenises the test prompts once, through the cache.
   Evaluator(Learner& learner, Strategy& strategy, const data::Stream& stream, const text::Tokenizer& tokenizer,
-            EvalOptions options, const std::string& cache);
+            EvalOptions options);
 
   /// Row `after` of R: scores of all tasks in their primary metrics (NaN where not evaluated); emits the cells, the
   /// further metrics and the examples.

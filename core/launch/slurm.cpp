@@ -36,18 +36,17 @@ std::size_t max_array_size() {
 
 /// Writes the script of one array, submits it, and notes it down before and after: a launcher killed in between finds
 /// the job again by its name.
-Submission submit_array(const fs::path& sweep, const Settings& settings, const fs::path& program,
-                        const std::vector<std::string>& ids, bool again) {
+Submission submit_array(const fs::path& sweep, const SlurmOrder& order, const std::vector<std::string>& ids) {
   auto submissions = read_submissions(sweep);
   Submission submission;
   submission.token = std::to_string(submissions.size() + 1);
-  submission.job_name = slurm_job_name(settings, sweep, submission.token);
+  submission.job_name = slurm_job_name(order.settings, sweep, submission.token);
   submission.submitted = utc_now();
-  submission.again = again;
+  submission.again = order.again;
   submission.runs = ids;
   const fs::path script = sweep / ".mneme" / "slurm" / (submission.token + ".sh");
-  write_file_atomically(script,
-                        slurm_script(settings, {program, sweep, submission.job_name, submission.token, ids.size()}));
+  write_file_atomically(
+      script, slurm_script(order.settings, {order.program, sweep, submission.job_name, submission.token, ids.size()}));
   submissions.push_back(submission);
   write_submissions(sweep, submissions);
   try {
@@ -149,7 +148,7 @@ class Watch {
     }
     if (lost.empty()) return false;
     view_.say(fmt::format("{} run(s) lost by the cluster are submitted again", lost.size()));
-    submit_to_slurm(sweep_, lost, settings_, program_, true, view_);
+    submit_to_slurm(sweep_, lost, {settings_, program_, true}, view_);
     return true;
   }
 
@@ -166,8 +165,8 @@ class Watch {
 
 }  // namespace
 
-void submit_to_slurm(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const Settings& settings,
-                     const fs::path& program, bool again, SweepView& view) {
+void submit_to_slurm(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const SlurmOrder& order,
+                     SweepView& view) {
   fs::create_directories(sweep.path() / ".mneme" / "slurm");
   const std::size_t most = max_array_size();
   for (std::size_t begin = 0; begin < runs.size(); begin += most) {
@@ -180,7 +179,7 @@ void submit_to_slurm(SweepDirectory& sweep, const std::vector<RunEntry>& runs, c
       run.state = RunState::kQueued;
       run.reason.clear();
     }
-    const Submission submission = submit_array(sweep.path(), settings, program, ids, again);
+    const Submission submission = submit_array(sweep.path(), order, ids);
     sweep.update(queued);
     view.say(fmt::format("submitted {} run(s) as Slurm job {}", ids.size(), submission.job));
   }

@@ -12,11 +12,17 @@
 
 namespace mneme::launch {
 
+/// How runs are submitted.
+struct SlurmOrder {
+  const Settings& settings;
+  std::filesystem::path program;  ///< mneme, which the tasks start
+  bool again = false;             ///< whether the cluster had lost these runs before
+};
+
 /// Submits the runs as job arrays, one task per run, as many arrays as the cluster's MaxArraySize asks for.
-/// \param program mneme, which the tasks start; \param again whether the cluster had lost these runs before.
 /// Throws Error with sbatch's message if Slurm refuses; what was submitted before stays.
-void submit_to_slurm(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const Settings& settings,
-                     const std::filesystem::path& program, bool again, SweepView& view);
+void submit_to_slurm(SweepDirectory& sweep, const std::vector<RunEntry>& runs, const SlurmOrder& order,
+                     SweepView& view);
 
 /// Watches the sweep until none of its runs waits or runs any more; submits again, within the budget, what the cluster
 /// lost. Ctrl-C ends the watching, not the jobs (interrupted is then set).

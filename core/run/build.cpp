@@ -55,9 +55,9 @@ std::vector<TaskInfo> task_infos(const data::Stream& stream) {
 }
 
 Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
-                      const text::Tokenizer& tokenizer, const RunOptions& options) {
+                      const RunOptions& options) {
   const data::TokenizedSplit rows = data::tokenize_split(
-      tokenizer, task, split, form.training_limits(options.max_length, options.max_answer), options.cache);
+      form.tokenizer(), task, split, form.training_limits(options.max_length, options.max_answer), options.cache);
   Dataset samples;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = rows[i];

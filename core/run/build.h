@@ -32,7 +32,7 @@ std::vector<TaskInfo> task_infos(const data::Stream& stream);
 
 /// Training or held-out samples of a task: [bos] prompt answer eos, labels are the answer and eos.
 Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
-                      const text::Tokenizer& tokenizer, const RunOptions& options);
+                      const RunOptions& options);
 
 /// Where the model of a run wants special tokens.
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options);

@@ -195,6 +195,7 @@ RunOptions read_options(const config::Node& resolved) {
   for (const char* key : {"launcher", "data", "name"}) root.node(key);
   root.finish();
   options.cache = cache_directory().string();
+  options.eval.cache = options.cache;
   return options;
 }
 

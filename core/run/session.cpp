@@ -51,8 +51,8 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   const data::SequenceForm form = sequence_form(*tokenizer_, options_.model);
   for (std::size_t i = 0; i < stream_.tasks.size(); ++i) {
     const auto index = static_cast<std::int64_t>(i) + 1;
-    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, form, *tokenizer_, options_));
-    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, form, *tokenizer_, options_));
+    train_.push_back(build_samples(stream_.tasks[i], data::Split::kTrain, index, form, options_));
+    eval_.push_back(build_samples(stream_.tasks[i], data::Split::kEval, index, form, options_));
   }
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
@@ -61,7 +61,7 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;
-  evaluator_.emplace(*learner_, *strategy_, stream_, *tokenizer_, options_.eval, options_.cache);
+  evaluator_.emplace(*learner_, *strategy_, stream_, *tokenizer_, options_.eval);
   strategy_->attach(*learner_);
   plan_stages();
   if (state) visit_state(*state);

@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/unicode.h"
 #include "core/text/byte_characters.h"
+#include "core/text/steps.h"
 #include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
@@ -205,7 +206,7 @@ std::unique_ptr<Decoder> make_strip(JsonFields& fields) {
   return std::make_unique<Strip>(content, start, stop);
 }
 
-std::unique_ptr<Decoder> make_simple(const std::string& type, JsonFields& fields) {
+std::unique_ptr<Decoder> make_simple(const std::string& type, JsonFields& fields, bool /*last*/) {
   if (type == "ByteLevel") {
     for (const char* key : {"add_prefix_space", "trim_offsets", "use_regex"}) fields.ignore(key);
     return std::make_unique<ByteLevel>();
@@ -225,20 +226,7 @@ std::unique_ptr<Decoder> make_simple(const std::string& type, JsonFields& fields
 }  // namespace
 
 std::unique_ptr<Decoder> make_decoder(const Json* value, const std::string& where) {
-  if (value == nullptr) return nullptr;
-  JsonFields fields(*value, where);
-  const std::string type = fields.text("type");
-  std::unique_ptr<Decoder> made;
-  if (type == "Sequence") {
-    std::vector<std::unique_ptr<Decoder>> steps;
-    for (const Json& step : fields.array("decoders"))
-      steps.push_back(make_decoder(&step, fmt::format("{}[{}]", fields.where("decoders"), steps.size())));
-    made = std::make_unique<Steps>(std::move(steps));
-  } else {
-    made = make_simple(type, fields);
-  }
-  fields.finish();
-  return made;
+  return value == nullptr ? nullptr : read_steps<Decoder, Steps>(*value, where, "decoders", make_simple);
 }
 
 }  // namespace mneme::text

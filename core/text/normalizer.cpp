@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/text/byte_characters.h"
+#include "core/text/steps.h"
 #include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
@@ -164,7 +165,7 @@ std::unique_ptr<Normalizer> character_map_of(JsonFields& fields) {
   return make_character_map(bytes, fields.where("precompiled_charsmap"));
 }
 
-std::unique_ptr<Normalizer> make_simple(const std::string& type, JsonFields& fields) {
+std::unique_ptr<Normalizer> make_simple(const std::string& type, JsonFields& fields, bool /*last*/) {
   if (type == "NFC") return std::make_unique<Form>(NormalForm::kNfc);
   if (type == "NFD") return std::make_unique<Form>(NormalForm::kNfd);
   if (type == "NFKC") return std::make_unique<Form>(NormalForm::kNfkc);
@@ -190,20 +191,7 @@ std::unique_ptr<Normalizer> make_simple(const std::string& type, JsonFields& fie
 }  // namespace
 
 std::unique_ptr<Normalizer> make_normalizer(const Json* value, const std::string& where) {
-  if (value == nullptr) return nullptr;
-  JsonFields fields(*value, where);
-  const std::string type = fields.text("type");
-  std::unique_ptr<Normalizer> made;
-  if (type == "Sequence") {
-    std::vector<std::unique_ptr<Normalizer>> steps;
-    for (const Json& step : fields.array("normalizers"))
-      steps.push_back(make_normalizer(&step, fmt::format("{}[{}]", fields.where("normalizers"), steps.size())));
-    made = std::make_unique<Steps>(std::move(steps));
-  } else {
-    made = make_simple(type, fields);
-  }
-  fields.finish();
-  return made;
+  return value == nullptr ? nullptr : read_steps<Normalizer, Steps>(*value, where, "normalizers", make_simple);
 }
 
 }  // namespace mneme::text

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/unicode.h"
 #include "core/text/byte_characters.h"
+#include "core/text/steps.h"
 #include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
 
@@ -245,25 +246,13 @@ TokenPattern class_pattern(const std::string& ranges) {
   return TokenPattern::regex(fmt::format("[{}]", ranges), "pre_tokenizer");
 }
 
-std::unique_ptr<PreTokenizer> make_step(const Json& value, const std::string& where, bool last);
-
-std::unique_ptr<PreTokenizer> make_sequence(JsonFields& fields, bool last) {
-  std::vector<std::unique_ptr<PreTokenizer>> steps;
-  const Json& list = fields.array("pretokenizers");
-  for (const Json& step : list)
-    steps.push_back(make_step(step, fmt::format("{}[{}]", fields.where("pretokenizers"), steps.size()),
-                              last && steps.size() + 1 == list.size()));
-  return std::make_unique<Steps>(std::move(steps));
-}
-
 std::unique_ptr<PreTokenizer> make_split(JsonFields& fields) {
   TokenPattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
   const Behavior behavior = behavior_of(fields, fields.text("behavior"));
   return std::make_unique<Split>(std::move(pattern), behavior, fields.boolean("invert"));
 }
 
-std::unique_ptr<PreTokenizer> make_typed(const std::string& type, JsonFields& fields, bool last) {
-  if (type == "Sequence") return make_sequence(fields, last);
+std::unique_ptr<PreTokenizer> make_simple(const std::string& type, JsonFields& fields, bool last) {
   if (type == "Metaspace") return make_metaspace(fields);
   if (type == "Split") return make_split(fields);
   if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplit>();
@@ -286,17 +275,11 @@ std::unique_ptr<PreTokenizer> make_typed(const std::string& type, JsonFields& fi
                                   "Punctuation, Whitespace or WhitespaceSplit",
                                   type));
 }
-
-std::unique_ptr<PreTokenizer> make_step(const Json& value, const std::string& where, bool last) {
-  JsonFields fields(value, where);
-  auto made = make_typed(fields.text("type"), fields, last);
-  fields.finish();
-  return made;
-}
 }  // namespace
 
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json* value, const std::string& where, bool may_leave_bytes) {
-  return value == nullptr ? nullptr : make_step(*value, where, may_leave_bytes);
+  if (value == nullptr) return nullptr;
+  return read_steps<PreTokenizer, Steps>(*value, where, "pretokenizers", make_simple, may_leave_bytes);
 }
 
 }  // namespace mneme::text

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/base/file.h"
 #include "tests/support/catch.h"
@@ -66,6 +67,16 @@ TEST_CASE("mneme model probe trains an adapter and leaves its first gradient", "
   const Json again = result(fmt::format("probe nano --adapter {}/adapter --data {} --steps 1 --out {}/more", out,
                                         (directory / "rows.jsonl").string(), out));
   CHECK(again["losses"][0] < probed["losses"][4]);
+}
+
+TEST_CASE("mneme model probe takes several targets, as show does", "[command]") {
+  const test::TemporaryDirectory directory;
+  write_file_atomically(directory / "rows.jsonl", "{\"prompt\": \"a b\", \"answer\": \"zz\"}\n");
+  result(fmt::format("probe nano --targets q_proj,v_proj --rank 2 --data {} --steps 1 --out {}",
+                     (directory / "rows.jsonl").string(), (directory / "out").string()));
+  const Json config = Json::parse(read_file(directory / "out" / "adapter" / "adapter_config.json"));
+  CHECK(config["r"] == 2);
+  CHECK(config["target_modules"].get<std::set<std::string>>() == std::set<std::string>{"q_proj", "v_proj"});
 }
 
 TEST_CASE("mneme model says what is wrong", "[command]") {

@@ -91,10 +91,10 @@ std::shared_ptr<model::Transformer> byte_model() {
 }
 
 struct Bench {
-  Bench(Strategy& strategy, data::Stream tasks, EvalOptions options = {}, const std::string& cache = "")
+  Bench(Strategy& strategy, data::Stream tasks, EvalOptions options = {})
       : stream(std::move(tasks)),
         learner(byte_model(), LearnerOptions{1, test::ToyOptions{}.adapter, 4, 4}, sink),
-        evaluator((strategy.attach(learner), learner), strategy, stream, tokenizer, options, cache) {}
+        evaluator((strategy.attach(learner), learner), strategy, stream, tokenizer, std::move(options)) {}
 
   std::vector<double> evaluate(std::int64_t after, std::int64_t last = 3) {
     return evaluator.evaluate(after, last, sink, [](std::int64_t, std::int64_t) {});
@@ -307,7 +307,7 @@ TEST_CASE("answers do not depend on how many are decoded at once", "[eval]") {
     const ByteTokenizer tokenizer;
     Learner learner(byte_model(), LearnerOptions{1, test::ToyOptions{}.adapter, 4, slots}, sink);
     plain.attach(learner);
-    Evaluator evaluator(learner, plain, stream, tokenizer, {}, "");
+    Evaluator evaluator(learner, plain, stream, tokenizer, {});
     evaluator.evaluate(0, 1, sink, [](std::int64_t, std::int64_t) {});
     auto& texts = predictions.emplace_back();
     for (const ExampleEvent& e : sink.examples) texts.push_back(e.prediction);
@@ -321,7 +321,7 @@ TEST_CASE("prompts come from the token cache the second time, the same", "[eval]
   std::vector<model::GenerateJob> first;
   for (int round = 0; round < 2; ++round) {
     Scripted strategy = three_answers();
-    Bench bench(strategy, three_tasks(), {}, cache.path().string());
+    Bench bench(strategy, three_tasks(), {.cache = cache.path()});
     bench.evaluate(0);
     std::int64_t files = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(cache.path())) files += entry.is_regular_file();

@@ -57,7 +57,7 @@ struct SlurmSweep {
   static fs::path program() { return fs::path(MNEME_BINARY_DIR) / "bin" / "mneme"; }
 
   void submit(const std::vector<RunEntry>& runs) {
-    with_view([&](SweepView& view) { submit_to_slurm(sweep, runs, settings, program(), false, view); });
+    with_view([&](SweepView& view) { submit_to_slurm(sweep, runs, {settings, program()}, view); });
   }
   void watch() {
     with_view([&](SweepView& view) { watch_slurm(sweep, settings, program(), view); });

@@ -13,16 +13,6 @@ using namespace mneme::model::test;
 
 namespace {
 
-std::unique_ptr<Transformer> lively_model() {
-  mneme::RandomStream rng(1, "weights");
-  auto model = Transformer::random(small_config(), at::kFloat, rng);
-  std::vector<std::pair<std::string, at::Tensor>> weights;
-  for (const auto& [name, weight] : model->weights())
-    weights.emplace_back(name, weight.dim() == 1 ? weight : weight * 10);
-  model->bind_weights(weights);
-  return model->merged({});
-}
-
 std::vector<GenerateJob> make_jobs() {
   std::vector<GenerateJob> jobs;
   for (const auto& prompt : random_tokens({5, 1, 40, 12, 7, 7, 23, 2, 9}, 53, 6))

@@ -36,6 +36,16 @@ TransformerConfig small_config() {
   return config;
 }
 
+std::unique_ptr<Transformer> lively_model(const TransformerConfig& config, at::ScalarType dtype) {
+  RandomStream rng(1, "weights");
+  const auto model = Transformer::random(config, dtype, rng);
+  std::vector<std::pair<std::string, at::Tensor>> weights;
+  for (const auto& [name, weight] : model->weights())
+    weights.emplace_back(name, weight.dim() == 1 ? weight + 0.1 * at::randn_like(weight) : weight * 8);
+  model->bind_weights(weights);
+  return model->merged({});
+}
+
 ActiveAdapters random_adapter(const Transformer& model, const AdapterOptions& options) {
   ActiveAdapters adapters;
   RandomStream rng(options.seed, "adapter");
@@ -84,6 +94,8 @@ PackedBatch pack_all(const std::vector<std::vector<std::int32_t>>& tokens, const
   for (std::size_t i = 0; i < tokens.size(); ++i) sequences.push_back({.tokens = tokens[i], .first_label = first[i]});
   return pack(sequences);
 }
+
+PackedBatch small_batch() { return pack_all(random_tokens(kLengths, 53, 4), kFirst); }
 
 std::vector<at::Tensor> gradients(const at::Tensor& loss, const std::vector<at::Tensor>& leaves) {
   for (const at::Tensor& leaf : leaves) leaf.mutable_grad() = at::Tensor();

@@ -18,6 +18,10 @@ double relative_error(const at::Tensor& a, const at::Tensor& b);
 /// A small config whose sizes are all different.
 TransformerConfig small_config();
 
+/// Random weights large enough that all parts of the model matter.
+std::unique_ptr<Transformer> lively_model(const TransformerConfig& config = small_config(),
+                                          at::ScalarType dtype = at::kFloat);
+
 /// One low-rank adapter on the named kinds of linears ("q_proj", …), with random factors.
 struct AdapterOptions {
   std::vector<std::string> kinds{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
@@ -39,6 +43,11 @@ std::vector<std::vector<std::int32_t>> random_tokens(const std::vector<std::int6
 
 /// Packs sequences whose labels start at the given tokens.
 PackedBatch pack_all(const std::vector<std::vector<std::int32_t>>& tokens, const std::vector<std::int64_t>& first);
+
+/// Five sequences of the small config's tokens: their lengths, where their labels start, and the batch of them.
+inline const std::vector<std::int64_t> kLengths{9, 2, 31, 17, 17};
+inline const std::vector<std::int64_t> kFirst{5, 1, 2, 16, 3};
+PackedBatch small_batch();
 
 /// Gradients of loss in the given leaves; zeros where there is none.
 std::vector<at::Tensor> gradients(const at::Tensor& loss, const std::vector<at::Tensor>& leaves);

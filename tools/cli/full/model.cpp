@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <boost/algorithm/string.hpp>
 #include <boost/program_options.hpp>
 #include <iostream>
 #include <map>
@@ -77,14 +76,11 @@ ModelSettings parse(const Arguments& arguments) {
 }
 
 model::TrainingCase training_case(const model::TransformerConfig& config, const ModelSettings& s) {
-  LoraOptions lora{.rank = s.rank};
-  lora.targets.clear();
-  boost::split(lora.targets, s.targets, boost::is_any_of(","));
   model::TrainingCase step{.dtype = s.scalar_type(), .labels = s.batch * s.answer_tokens, .recompute = s.recompute};
   step.rows = s.batch * (config.encoder_decoder() ? s.answer_tokens : s.prompt_tokens + s.answer_tokens);
   step.source_rows = config.encoder_decoder() ? s.batch * s.prompt_tokens : 0;
   const auto linears = model::linears_of(config);
-  for (const LoraTarget& target : lora_targets(lora, linears)) {
+  for (const LoraTarget& target : lora_targets(lora_of(s), linears)) {
     const model::LinearInfo& linear = linears[static_cast<std::size_t>(target.linear)];
     step.adapted.push_back(target.linear);
     step.trained += target.rank * (linear.in + linear.out);

@@ -6,11 +6,9 @@
 #include <boost/algorithm/string.hpp>
 #include <nlohmann/json.hpp>
 
-#include "core/adapter/peft.h"
 #include "core/base/error.h"
 #include "core/data/sequence_form.h"
 #include "core/model/generate.h"
-#include "core/run/build.h"
 #include "tools/cli/full/model_tools.h"
 
 namespace mneme::cli {
@@ -45,38 +43,6 @@ model::PackedBatch decoder_rows(const LoadedModel& loaded, Ids source, Ids input
   return model::pack(sequences);
 }
 }  // namespace
-
-std::vector<std::int32_t> read_ids(const std::string& option, const std::string& text, std::int64_t vocabulary) {
-  Ids ids;
-  std::vector<std::string> parts;
-  boost::split(parts, text, boost::is_any_of(", "), boost::token_compress_on);
-  for (const std::string& part : parts) {
-    char* end = nullptr;
-    const long id = std::strtol(part.c_str(), &end, 10);
-    if (part.empty() || *end != '\0' || id < 0 || id >= vocabulary)
-      throw UsageError(fmt::format("{}: '{}' is no token id of a vocabulary of {}", option, part, vocabulary));
-    ids.push_back(static_cast<std::int32_t>(id));
-  }
-  return ids;
-}
-
-std::filesystem::path model_directory_of(const std::string& name) { return run::model_directory({.path = name}); }
-
-LoadedModel::LoadedModel(const ModelSettings& settings)
-    : directory(model_directory_of(settings.names.at(1))),
-      model(model::Transformer::load(directory, settings.scalar_type())),
-      bank(model) {
-  if (!settings.adapter.empty()) adapter = read_peft(settings.adapter, bank, *model, "adapter");
-}
-
-model::ActiveAdapters LoadedModel::active() const {
-  return adapter ? bank.resolve(with_adapters({*adapter})) : model::ActiveAdapters{};
-}
-
-const text::Tokenizer& LoadedModel::tokenizer() {
-  if (!tokenizer_) tokenizer_ = text::load_tokenizer(directory);
-  return *tokenizer_;
-}
 
 int model_logits(const ModelSettings& settings) {
   if (settings.ids.empty()) throw UsageError("model logits: give --ids 1,2,3");

@@ -64,12 +64,6 @@ std::vector<Row> read_rows(LoadedModel& loaded, const std::string& file) {
   if (rows.empty()) throw DataError(fmt::format("{}: holds no rows", file));
   return rows;
 }
-
-LoraOptions lora_of(const ModelSettings& settings) {
-  LoraOptions lora{.rank = settings.rank};
-  lora.targets = {settings.targets};
-  return lora;
-}
 }  // namespace
 
 int model_probe(const ModelSettings& settings) {

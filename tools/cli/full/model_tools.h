@@ -3,12 +3,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/adapter/bank.h"
+#include "core/adapter/lora.h"
 #include "core/model/transformer.h"
 #include "core/text/tokenizer.h"
 #include "tools/cli/command.h"
@@ -43,6 +45,10 @@ struct LoadedModel {
   std::unique_ptr<text::Tokenizer> tokenizer_;
 };
 
+/// The LoRA that --rank and --targets describe.
+LoraOptions lora_of(const ModelSettings& settings);
+
+/// A model's directory, whether given as a path or as a name of models/.
 std::filesystem::path model_directory_of(const std::string& name);
 
 /// "5,17,3" as ids below the vocabulary's size. Throws UsageError that names the option and the part.

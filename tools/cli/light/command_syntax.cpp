@@ -28,20 +28,10 @@ std::vector<OptionSyntax> resume_options() {
   return options;
 }
 
-std::vector<CommandSyntax> make_syntax() {
-  const std::vector<Operand> experiment = {Operand::kConfigFile, Operand::kOverrides};
-  const OptionSyntax format = choice("--format", {"text", "json"});
-  const OptionSyntax plugin_path = value("--plugin-path", Operand::kDirectory);
+std::vector<CommandSyntax> model_syntax() {
   const OptionSyntax dtype = choice("--dtype", {"fp32", "bf16"});
   const OptionSyntax adapter = value("--adapter", Operand::kDirectory);
   return {
-      {"run", "", experiment, launch_options()},
-      {"plan", "", experiment, launch_options()},
-      {"data", "list", {Operand::kDataOverrides}, {format}},
-      {"data", "show", {Operand::kStream, Operand::kDataOverrides}, {value("--rows"), format}},
-      {"data", "check", {Operand::kStream, Operand::kDataOverrides}, {format}},
-      {"metrics", "list", {}, {format}},
-      {"metrics", "score", {Operand::kMetric, Operand::kFile}, {format}},
       {"model",
        "show",
        {Operand::kDirectory},
@@ -62,6 +52,21 @@ std::vector<CommandSyntax> make_syntax() {
        {value("--data", Operand::kFile), value("--steps"), value("--lr"), value("--out", Operand::kDirectory), adapter,
         dtype, value("--targets"), value("--rank")}},
       {"model", "merge", {Operand::kDirectory}, {dtype}},
+  };
+}
+
+std::vector<CommandSyntax> make_syntax() {
+  const std::vector<Operand> experiment = {Operand::kConfigFile, Operand::kOverrides};
+  const OptionSyntax format = choice("--format", {"text", "json"});
+  const OptionSyntax plugin_path = value("--plugin-path", Operand::kDirectory);
+  std::vector<CommandSyntax> syntax = {
+      {"run", "", experiment, launch_options()},
+      {"plan", "", experiment, launch_options()},
+      {"data", "list", {Operand::kDataOverrides}, {format}},
+      {"data", "show", {Operand::kStream, Operand::kDataOverrides}, {value("--rows"), format}},
+      {"data", "check", {Operand::kStream, Operand::kDataOverrides}, {format}},
+      {"metrics", "list", {}, {format}},
+      {"metrics", "score", {Operand::kMetric, Operand::kFile}, {format}},
       {"plugins", "list", {}, {plugin_path, format}},
       {"plugins", "show", {Operand::kStrategy}, {plugin_path, format}},
       {"plugins", "check", {Operand::kStrategy}, {plugin_path, format}},
@@ -92,6 +97,8 @@ std::vector<CommandSyntax> make_syntax() {
       {"completion", "fish", {}, {}},
       {"version", "", {}, {}},
   };
+  for (CommandSyntax& command : model_syntax()) syntax.push_back(std::move(command));
+  return syntax;
 }
 }  // namespace
 

@@ -124,7 +124,7 @@ launch::LaunchResult launch_runs(launch::SweepDirectory& sweep, const launch::Se
   if (settings.launcher.name == "local") {
     return launch::launch_local(sweep, runs, settings.launcher, launch::make_runner(settings), view);
   }
-  if (!runs.empty()) launch::submit_to_slurm(sweep, runs, settings, this_program(), false, view);
+  if (!runs.empty()) launch::submit_to_slurm(sweep, runs, {settings, this_program()}, view);
   if (submit_only) return {};
   return launch::watch_slurm(sweep, settings, this_program(), view);
 }
