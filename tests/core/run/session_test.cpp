@@ -160,6 +160,17 @@ TEST_CASE("a run killed within any stage and gone on with leaves the record of a
   CHECK_THROWS_WITH(execute(killed), Contains("the run is done"));
 }
 
+TEST_CASE("activations that are computed again change nothing but memory", "[run]") {
+  const Laboratory laboratory;
+  const fs::path plain = laboratory.prepare("plain", "seq"), scarce = laboratory.prepare("scarce", "seq");
+  REQUIRE(execute(plain) == RunStatus::kDone);
+  ::setenv("MNEME_MEMORY_LIMIT", "1", 1);
+  const RunStatus status = execute(scarce);
+  ::unsetenv("MNEME_MEMORY_LIMIT");
+  REQUIRE(status == RunStatus::kDone);
+  CHECK(repeatable(scarce / "run.h5") == repeatable(plain / "run.h5"));
+}
+
 TEST_CASE("R has a row before training and one after each task; examples and costs stand behind it", "[run]") {
   const Laboratory laboratory;
   const fs::path directory = laboratory.prepare("plain", "seq");

@@ -172,6 +172,26 @@ TEST_CASE("training is a function of the seed", "[train]") {
   CHECK(first.first != plain.first);
 }
 
+TEST_CASE("a rehearsal runs once, before the first step, and leaves no trace", "[train]") {
+  const auto run = [](const Dataset& rehearsal) {
+    Recording strategy;
+    Bench bench(strategy, {.epochs = 1, .batch_size = 4, .learning_rate = 1e-2}, 5, 0.2);
+    bench.trainer.rehearse(rehearsal);
+    for (const std::int64_t stage : {1, 2}) bench.train(task_of(toy_samples(stage, 8), stage));
+    return std::tuple(bench.sink.losses(), strategy.after.back().clone(), bench.learner.work().flops);
+  };
+  const auto plain = run({}), rehearsed = run(uneven_samples(6));
+  CHECK(std::get<0>(plain) == std::get<0>(rehearsed));
+  CHECK(at::equal(std::get<1>(plain), std::get<1>(rehearsed)));
+  CHECK(std::get<2>(plain) == std::get<2>(rehearsed));
+  // A token that the model does not have shows that the samples are run, and when.
+  Recording strategy;
+  Bench bench(strategy, {.epochs = 1, .batch_size = 4});
+  bench.trainer.rehearse({std::make_shared<const Sample>(Sample{.tokens = {1, 1 << 20}, .first_label = 1})});
+  CHECK_THROWS(bench.train(task_of(toy_samples(1, 8))));
+  CHECK(bench.sink.steps.empty());
+}
+
 TEST_CASE("the trainer's state is the optimiser's and the step", "[train]") {
   Strategy plain;
   TrainOptions options{.batch_size = 4, .learning_rate = 1e-2, .optimizer_reset = "never"};
