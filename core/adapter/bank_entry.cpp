@@ -54,8 +54,8 @@ std::vector<LoraPiece> lora_pieces(const LoraOptions& options, const std::vector
 void AdapterEntry::build(const model::Transformer& model) {
   piece_sizes.clear(), layouts.clear(), piece_groups.clear(), piece_scales.clear(), views.clear(), size = 0;
   const auto add_view = [this](std::string part, ParameterRole role, std::int64_t linear,
-                               std::vector<std::int64_t> shape) {
-    ParameterView view{name + "/" + part, id, role, linear, std::move(shape), size};
+                               std::vector<std::int64_t> extents) {
+    ParameterView view{name + "/" + part, id, role, linear, std::move(extents), size};
     size += view.size();
     views.push_back(std::move(view));
   };

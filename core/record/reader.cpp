@@ -8,11 +8,13 @@
 #include "core/base/error.h"
 #include "core/record/h5/h5.h"
 #include "core/record/layout.h"
+#include "core/record/seal.h"
 
 namespace mneme::record {
 namespace fs = std::filesystem;
 
-Record::Record(const fs::path& file) : path_(file), file_(std::make_unique<h5::File>(h5::File::open(file))) {
+Record::Record(const fs::path& file)
+    : path_(file), file_(std::make_unique<h5::File>(h5::File::from_image(file, read_sealed(file)))) {
   if (!file_->has_attribute("/", "format") || file_->attribute_text("/", "format") != layout::kFormat)
     throw RecordError(fmt::format("{}: is an HDF5 file, but no run record: the attribute format=\"{}\" is missing",
                                   path_.string(), layout::kFormat));

@@ -1,6 +1,7 @@
 #include "core/record/writer.h"
 
 #include <fmt/chrono.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <chrono>
@@ -12,9 +13,9 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/file.h"
 #include "core/record/h5/h5.h"
 #include "core/record/layout.h"
+#include "core/record/seal.h"
 #include "core/record/utf8.h"
 
 namespace mneme::record {
@@ -93,17 +94,6 @@ void set_status(h5::File& file, RunStatus status, const std::string& error, cons
   file.set_attribute("/", "error", storable_utf8(error));
   file.set_attribute("/", "finished", finished);
 }
-
-/// Replaces the file on disk as a whole.
-void replace_file(const fs::path& path, const h5::File& file) {
-  try {
-    write_file_atomically(path, file.image());
-  } catch (const RecordError&) {
-    throw;
-  } catch (const Error& error) {
-    throw RecordError(error.message());
-  }
-}
 }  // namespace
 
 struct RecordWriter::State {
@@ -162,17 +152,22 @@ void RecordWriter::State::rejoin(const RunInfo& info) {
   compare("config", file.read_text(layout::kResolved), storable_utf8(info.config));
   compare("number of tasks", std::to_string(file.row_count(layout::kTasks)), std::to_string(info.tasks.size()));
   set_status(file, RunStatus::kRunning, "", "");
-  score_matrix(layout::kScores) = file.read_array(layout::kScores).values;
-  for (const std::string& id : file.list_datasets(layout::kMetrics)) {
-    const std::string where = fmt::format("{}/{}", layout::kMetrics, id);
-    score_matrix(where) = file.read_array(where).values;
+  std::vector<std::string> matrices = {layout::kScores};
+  for (const std::string& id : file.list_datasets(layout::kMetrics))
+    matrices.push_back(fmt::format("{}/{}", layout::kMetrics, id));
+  for (const std::string& where : matrices) {
+    Array found = file.read_array(where);
+    if (found.shape != std::vector<std::int64_t>{task_count + 1, task_count})
+      throw RecordError(fmt::format("{}: {}: a score matrix has shape {}; expected [{}, {}]", path.string(), where,
+                                    found.shape, task_count + 1, task_count));
+    score_matrix(where) = std::move(found.values);
   }
 }
 
 void RecordWriter::State::save() {
   for (TableWriter* table : tables()) table->flush(file);
   for (const auto& [where, values] : scores) file.write_array(where, {task_count + 1, task_count}, values);
-  replace_file(path, file);
+  write_sealed(path, file.image());
 }
 
 RecordWriter::RecordWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -193,7 +188,7 @@ std::unique_ptr<RecordWriter> RecordWriter::resume(fs::path file, const Position
     throw RecordError(
         fmt::format("{}: the checkpoint is there, but the record is gone; start the run anew", file.string()));
   }
-  h5::File loaded = h5::File::load_into_memory(file);
+  h5::File loaded = h5::File::from_image(file, read_sealed(file));
   auto state = std::make_unique<State>(std::move(file), std::move(loaded));
   const std::string status = state->file.attribute_text("/", "status");
   if (status == to_string(RunStatus::kDone))
@@ -210,13 +205,13 @@ bool mark_failed(const fs::path& path, const std::string& error) {
   if (!fs::exists(path)) return false;
   std::optional<h5::File> file;
   try {
-    file.emplace(h5::File::load_into_memory(path));
+    file.emplace(h5::File::from_image(path, read_sealed(path)));
     if (file->attribute_text("/", "status") != to_string(RunStatus::kRunning)) return false;
   } catch (const RecordError&) {
     return false;
   }
   set_status(*file, RunStatus::kFailed, error, now_utc());
-  replace_file(path, *file);
+  write_sealed(path, file->image());
   return true;
 }
 

@@ -18,10 +18,12 @@ namespace mneme::report {
 namespace fs = std::filesystem;
 
 namespace {
-Matrix to_matrix(const record::Array& array, const fs::path& path) {
-  if (array.shape.size() != 2 || array.shape[0] != array.shape[1] + 1)
-    throw RecordError(fmt::format("{}: a score matrix has shape {}; expected [T+1, T]", path.string(), array.shape));
-  const auto columns = static_cast<std::size_t>(array.shape[1]);
+Matrix to_matrix(const record::Array& array, std::size_t tasks, const fs::path& path) {
+  const auto count = static_cast<std::int64_t>(tasks);
+  if (array.shape != std::vector<std::int64_t>{count + 1, count})
+    throw RecordError(fmt::format("{}: a score matrix has shape {}; expected [{}, {}], since the stream has {} tasks",
+                                  path.string(), array.shape, count + 1, count, count));
+  const std::size_t columns = tasks;
   Matrix matrix;
   for (std::size_t row = 0; row <= columns; ++row) {
     const auto first = array.values.begin() + static_cast<std::ptrdiff_t>(row * columns);
@@ -35,8 +37,9 @@ Result load_result(const fs::path& path) {
   Result result{path, record.run_id(), record.status(), record.error(), record.finished(), {}, {}, {}, {}, {}};
   result.config = record::flat_config(record.config());
   for (const TaskInfo& task : record.tasks()) result.tasks.push_back(task.name);
-  result.scores = to_matrix(record.scores(), path);
-  for (const std::string& id : record.metric_ids()) result.metrics[id] = to_matrix(record.metric(id), path);
+  result.scores = to_matrix(record.scores(), result.tasks.size(), path);
+  for (const std::string& id : record.metric_ids())
+    result.metrics[id] = to_matrix(record.metric(id), result.tasks.size(), path);
   result.costs = record.costs();
   return result;
 }

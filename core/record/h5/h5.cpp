@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "core/base/error.h"
-#include "core/base/file.h"
 
 namespace mneme::record::h5 {
 namespace fs = std::filesystem;
@@ -78,6 +78,12 @@ Id memory_access() {
   return list;
 }
 
+/// HDF5 takes two files in memory for one and the same if their names are equal.
+std::string new_name() {
+  static std::atomic<std::uint64_t> count = 0;
+  return fmt::format("record-{}", ++count);
+}
+
 herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* out) {
   static_cast<std::vector<std::string>*>(out)->emplace_back(name);
   return 0;
@@ -125,22 +131,14 @@ hid_t File::check(hid_t result, std::string_view where, std::string_view doing) 
 File File::create_in_memory(const fs::path& name) {
   silence_hdf5();
   const Id access = memory_access();
-  return {name, Id(check_id(name, ::H5Fcreate("record", H5F_ACC_TRUNC, H5P_DEFAULT, access), "", "created"))};
+  return {name, Id(check_id(name, ::H5Fcreate(new_name().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), "", "created"))};
 }
 
-File File::load_into_memory(const fs::path& path) {
+File File::from_image(const fs::path& name, std::string bytes) {
   silence_hdf5();
-  std::string bytes = read_file(path);
   const Id access = memory_access();
-  check_id(path, ::H5Pset_file_image(access, bytes.data(), bytes.size()), "", "loaded");
-  return {path, Id(check_id(path, ::H5Fopen("record", H5F_ACC_RDWR, access), "", "opened"))};
-}
-
-File File::open(const fs::path& path) {
-  silence_hdf5();
-  const Id access(::H5Pcreate(H5P_FILE_ACCESS));
-  ::H5Pset_file_locking(access, false, true);
-  return {path, Id(check_id(path, ::H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), "", "opened"))};
+  check_id(name, ::H5Pset_file_image(access, bytes.data(), bytes.size()), "", "loaded");
+  return {name, Id(check_id(name, ::H5Fopen(new_name().c_str(), H5F_ACC_RDWR, access), "", "opened"))};
 }
 
 std::string File::image() const {
@@ -225,8 +223,9 @@ Id File::open_attribute(const std::string& object, const std::string& name) cons
 }
 
 std::string File::attribute_text(const std::string& object, const std::string& name) const {
-  const Id attribute = open_attribute(object, name), type(::H5Aget_type(attribute));
+  const Id attribute = open_attribute(object, name), type(::H5Aget_type(attribute)), space(::H5Aget_space(attribute));
   const std::string where = fmt::format("attribute '{}' of {}", name, object);
+  check_single(where, space);
   if (::H5Tget_class(type) == H5T_INTEGER) return std::to_string(attribute_integer(object, name));
   if (::H5Tget_class(type) != H5T_STRING)
     throw RecordError(fmt::format("{}: {}: expected a text, found another type", path_.string(), where));
@@ -244,8 +243,10 @@ std::string File::attribute_text(const std::string& object, const std::string& n
 
 std::int64_t File::attribute_integer(const std::string& object, const std::string& name) const {
   std::int64_t value = 0;
-  const Id attribute = open_attribute(object, name);
-  check(::H5Aread(attribute, H5T_NATIVE_INT64, &value), fmt::format("attribute '{}' of {}", name, object), "read");
+  const Id attribute = open_attribute(object, name), space(::H5Aget_space(attribute));
+  const std::string where = fmt::format("attribute '{}' of {}", name, object);
+  check_single(where, space);
+  check(::H5Aread(attribute, H5T_NATIVE_INT64, &value), where, "read");
   return value;
 }
 
@@ -260,7 +261,8 @@ void File::write_text(const std::string& path, std::string_view text) {
 }
 
 std::string File::read_text(const std::string& path) const {
-  const Id dataset = open_dataset(path);
+  const Id dataset = open_dataset(path), space(::H5Dget_space(dataset));
+  check_single(path, space);
   char* text = nullptr;
   check(::H5Dread(dataset, text_type(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &text), path, "read");
   const std::string copy = text == nullptr ? "" : text;
@@ -295,7 +297,7 @@ Array File::read_array(const std::string& path) const {
   std::vector<hsize_t> extent(static_cast<std::size_t>(std::max(0, ::H5Sget_simple_extent_ndims(space))));
   ::H5Sget_simple_extent_dims(space, extent.data(), nullptr);
   Array array{{extent.begin(), extent.end()}, {}};
-  array.values.resize(static_cast<std::size_t>(::H5Sget_simple_extent_npoints(space)));
+  array.values.resize(count_elements(path, space, sizeof(double)));
   check(::H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()), path, "read");
   return array;
 }
@@ -327,11 +329,25 @@ void File::truncate_table(const std::string& path, std::int64_t rows) {
 
 std::int64_t File::row_count(const std::string& path) const {
   const Id space(::H5Dget_space(open_dataset(path)));
-  hsize_t rows = 0;
   if (::H5Sget_simple_extent_ndims(space) != 1)
     throw RecordError(fmt::format("{}: {}: expected a table, found another shape", path_.string(), path));
-  ::H5Sget_simple_extent_dims(space, &rows, nullptr);
-  return static_cast<std::int64_t>(rows);
+  return static_cast<std::int64_t>(count_elements(path, space, sizeof(Cell)));
+}
+
+std::size_t File::count_elements(const std::string& where, hid_t space, std::size_t bytes_each) const {
+  constexpr hsize_t kDensest = 1032;  // bytes that deflate can make of one
+  hsize_t file_bytes = 0;
+  check(::H5Fget_filesize(file_, &file_bytes), where, "read");
+  const hssize_t count = ::H5Sget_simple_extent_npoints(space);
+  if (count < 0 || static_cast<hsize_t>(count) > file_bytes * kDensest / bytes_each)
+    throw RecordError(fmt::format("{}: {}: claims {} elements, more than a file of {} bytes can hold", path_.string(),
+                                  where, count, file_bytes));
+  return static_cast<std::size_t>(count);
+}
+
+void File::check_single(const std::string& where, hid_t space) const {
+  if (const hssize_t count = ::H5Sget_simple_extent_npoints(space); count != 1)
+    throw RecordError(fmt::format("{}: {}: expected a single value, found {}", path_.string(), where, count));
 }
 
 void File::check_columns(const std::string& path, hid_t dataset, std::span<const Column> columns) const {

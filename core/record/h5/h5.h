@@ -69,16 +69,14 @@ class Rows {
   std::size_t columns_;
 };
 
-/// One HDF5 file: open for reading on disk, or held in memory for writing. Paths are absolute ("/train/steps"); groups
+/// One HDF5 file, held in memory. Paths are absolute ("/train/steps"); groups
 /// on the way are created.
 class File {
  public:
   /// A new empty file in memory; `name` appears in messages only.
   static File create_in_memory(const std::filesystem::path& name);
-  /// The bytes of a file on disk, loaded into memory for further writing; the file on disk is not touched.
-  static File load_into_memory(const std::filesystem::path& path);
-  /// Read-only and without a lock, so that network file systems without locks work.
-  static File open(const std::filesystem::path& path);
+  /// The file that these bytes are; what is written stays in memory. `name` appears in messages only.
+  static File from_image(const std::filesystem::path& name, std::string bytes);
 
   /// The whole file as it would lie on disk.
   std::string image() const;
@@ -95,7 +93,8 @@ class File {
   void set_attribute(const std::string& object, const std::string& name, std::int64_t value);
   bool has_attribute(const std::string& object, const std::string& name) const;
   std::vector<std::string> attributes(const std::string& object) const;
-  /// The attribute as text, integers in decimal. Fixed-length and variable-length strings are both read.
+  /// The attribute, a single value, as text; integers in decimal. Fixed-length and variable-length strings are both
+  /// read.
   std::string attribute_text(const std::string& object, const std::string& name) const;
   std::int64_t attribute_integer(const std::string& object, const std::string& name) const;
 
@@ -126,6 +125,11 @@ class File {
   Id open_dataset(const std::string& path) const;
   Id open_attribute(const std::string& object, const std::string& name) const;
   void check_columns(const std::string& path, hid_t dataset, std::span<const Column> columns) const;
+  /// The elements of a space, each of so many bytes in memory. Throws RecordError for more than a file of this size can
+  /// hold, however well it is packed: no allocation follows a number that cannot be true.
+  std::size_t count_elements(const std::string& where, hid_t space, std::size_t bytes_each) const;
+  /// Throws RecordError unless the space holds one element.
+  void check_single(const std::string& where, hid_t space) const;
   /// Passes an identifier or status through; throws RecordError if it is negative.
   hid_t check(hid_t result, std::string_view where, std::string_view doing) const;
 

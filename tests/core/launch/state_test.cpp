@@ -66,6 +66,15 @@ TEST_CASE("a run whose end nobody saw is judged by its record", "[state]") {
   write_attempt(dir.path(), dead_attempt());
   write_file_atomically(dir.path() / "run.h5", "no HDF5");
   CHECK(inspect_run(dir.path()).state == RunState::kInterrupted);
+  // A finished record counts only as long as it is whole.
+  fs::remove(dir.path() / "run.h5");
+  write_record(dir.path(), RunStatus::kDone, "");
+  CHECK(inspect_run(dir.path()).state == RunState::kDone);
+  const std::string whole = read_file(dir.path() / "run.h5");
+  for (const std::size_t length : {std::size_t{0}, std::size_t{300}, whole.size() / 2, whole.size() - 1}) {
+    write_file_atomically(dir.path() / "run.h5", whole.substr(0, length));
+    CHECK(inspect_run(dir.path()).state == RunState::kInterrupted);
+  }
 }
 
 TEST_CASE("files that are cut off count as not written", "[state]") {

@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/record/h5/h5.h"
 #include "core/record/reader.h"
+#include "core/record/seal.h"
 #include "core/record/writer.h"
 #include "tests/core/record/sample_run.h"
 #include "tests/support/catch.h"
@@ -83,7 +84,7 @@ TEST_CASE("the layout is the documented one", "[record]") {
   TemporaryDirectory directory("layout");
   write_sample(directory / "run.h5");
   {
-    const h5::File file = h5::File::open(directory / "run.h5");
+    const h5::File file = h5::File::from_image("run.h5", read_sealed(directory / "run.h5"));
     CHECK(file.attributes("/") ==
           std::vector<std::string>{"error", "finished", "format", "run_id", "started", "status", "version"});
     CHECK(file.list_datasets("/") ==

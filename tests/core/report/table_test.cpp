@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/base/random.h"
+#include "core/record/h5/h5.h"
+#include "core/record/seal.h"
 #include "core/report/format.h"
 #include "core/report/keys.h"
 #include "tests/core/report/sample_sweep.h"
@@ -64,7 +66,7 @@ TEST_CASE("nothing is left out of a table silently", "[table]") {
   write_file_atomically(directory / "sweep/47cb33f85a30/run.h5", "damaged");
   const Table table = table_of(directory);
   const std::string notes = notes_of(table);
-  CHECK_THAT(notes, Contains("run.h5: cannot be opened") && Contains("a record cannot be read"));
+  CHECK_THAT(notes, Contains("47cb33f85a30/run.h5: is no run record") && Contains("a record cannot be read"));
   CHECK_THAT(notes, Contains("ewc: seed 3 failed, not counted: out of memory: 3 GiB asked") && !Contains("more"));
   CHECK_THAT(notes, Contains("o_lora: seed 2 is at task 2 of 3 or was killed, not counted"));
   CHECK_THAT(notes, Contains("gem; seq") || Contains("gem: seed 1 diverged, not counted"));
@@ -73,6 +75,30 @@ TEST_CASE("nothing is left out of a table silently", "[table]") {
   const TableRow& gem = row_of(table, {"gem"});
   CHECK(gem.n == std::vector<std::int64_t>{0});
   CHECK(std::isnan(gem.cells[0].mean));
+}
+
+TEST_CASE("damaged records are noted, each with its damage, and the others counted", "[table]") {
+  TemporaryDirectory directory("damaged");
+  const auto file_of = [&](const test::SampleResult& sample) {
+    return directory / "sweep" / test::write_result(directory / "sweep", sample) / "run.h5";
+  };
+  test::write_result(directory / "sweep", {.strategy = "seq", .seed = 1});
+  const auto cut = file_of({.strategy = "cut"}), garbled = file_of({.strategy = "garbled"});
+  write_file_atomically(cut, read_file(cut).substr(0, 5000));
+  std::string bytes = read_file(garbled);
+  bytes.replace(3000, 40, 40, '\xff');
+  write_file_atomically(garbled, bytes);
+  const Table table = table_of(directory);
+  CHECK_THAT(notes_of(table), Contains(cut.string() + ": the record is cut or damaged: its 5000 bytes"));
+  CHECK_THAT(notes_of(table), Contains(garbled.string() + ": the record is cut or damaged"));
+  CHECK(table.rows.size() == 1);
+
+  // Matrices of another number of tasks than the stream has.
+  const auto strange = file_of({.strategy = "strange"});
+  record::h5::File file = record::h5::File::from_image(strange, record::read_sealed(strange));
+  file.write_array("/eval/scores", {3, 2}, std::vector<double>(6, 0.5));
+  record::write_sealed(strange, file.image());
+  CHECK_THAT(notes_of(table_of(directory)), Contains("has shape [3, 2]; expected [4, 3]"));
 }
 
 TEST_CASE("row keys are the strategy and the fewest others that vary", "[table]") {

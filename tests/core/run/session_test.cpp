@@ -232,6 +232,11 @@ TEST_CASE("what a strategy throws ends the run as failed; it can be gone on with
   ::unsetenv("MNEME_TEST_DIE");
   CHECK(record::Record(failed / "run.h5").status() == RunStatus::kFailed);
   CHECK_THAT(record::Record(failed / "run.h5").error(), Contains("told to die"));
+  // It does not go on from a record that was damaged meanwhile.
+  const std::string kept = read_file(failed / "run.h5");
+  write_file_atomically(failed / "run.h5", kept.substr(0, kept.size() - 100));
+  CHECK_THROWS_WITH(execute(failed), Contains("run.h5: the record is cut or damaged"));
+  write_file_atomically(failed / "run.h5", kept);
   CHECK(execute(failed) == RunStatus::kDone);
   CHECK(repeatable(failed / "run.h5") == repeatable(whole / "run.h5"));
 }
