@@ -24,17 +24,39 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
+namespace {
+
+/// Length of the groups ("train.") that both begin with.
+std::size_t shared_groups(std::string_view a, std::string_view b) {
+  const std::size_t same = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+  return a.substr(0, same).rfind('.') + 1;  // npos + 1 is 0
+}
+
+/// First letters of the words of the last part of a key: "lr" of "train.learning_rate".
+std::string initials(std::string_view key) {
+  std::string letters;
+  for (std::size_t i = key.rfind('.') + 1; i < key.size(); ++i)
+    if (letters.empty() || key[i - 1] == '_') letters += key[i];
+  return letters;
+}
+
+}  // namespace
+
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   constexpr std::size_t kLongest = 200;  // a longer word is no slip of the pen, and the distance is quadratic
   if (word.size() > kLongest) return "";
-  std::string best;
-  std::size_t best_distance = 2 + word.size() / 4;
+  std::string best, abbreviated;
+  std::size_t best_distance = word.size() + 2, abbreviations = 0;
   for (const auto& candidate : candidates) {
     if (candidate.size() > kLongest) continue;
-    const std::size_t distance = edit_distance(word, candidate);
-    if (distance < best_distance) best = candidate, best_distance = distance;
+    const std::size_t shared = shared_groups(word, candidate);
+    const std::string_view rest = word.substr(shared);
+    const std::size_t distance = edit_distance(rest, std::string_view(candidate).substr(shared));
+    if (distance <= 1 + rest.size() / 4 && distance < best_distance) best = candidate, best_distance = distance;
+    if (shared == word.rfind('.') + 1 && rest.size() > 1 && initials(candidate) == rest)
+      abbreviated = candidate, ++abbreviations;
   }
-  return best;
+  return best.empty() && abbreviations == 1 ? abbreviated : best;
 }
 
 std::string hint(std::string_view word, const std::vector<std::string>& candidates) {

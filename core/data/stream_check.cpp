@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
@@ -53,13 +55,48 @@ std::string key_of(const Mini8Options& options, const TaskSpec& spec) {
                                 options.test_rows));
 }
 
+/// The longest part of the text that ends within `most` bytes and with a whole character.
+std::string_view beginning(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
 SplitSize measure(const Task& task, Split split) {
+  constexpr std::size_t kSpecimen = 4096;
   SplitSize size;
   for (const Example& row : task.split(split)) {
+    const RowSize bytes{static_cast<std::int64_t>(row.prompt.size()), static_cast<std::int64_t>(row.answer.size())};
     ++size.rows;
-    size.prompt_bytes += static_cast<std::int64_t>(row.prompt.size());
-    size.answer_bytes += static_cast<std::int64_t>(row.answer.size());
+    size.prompt_bytes += bytes.prompt_bytes;
+    size.answer_bytes += bytes.answer_bytes;
+    auto& longest = size.longest;
+    const auto place = std::upper_bound(longest.begin(), longest.end(), bytes.bytes(),
+                                        [](std::int64_t b, const RowSize& other) { return b > other.bytes(); });
+    if (place == longest.begin()) size.specimen = beginning(row.prompt, kSpecimen);
+    longest.insert(place, bytes);
+    if (longest.size() > kLongestRows) longest.pop_back();
   }
+  return size;
+}
+
+Json to_json(const SplitSize& size) {
+  Json longest = Json::array();
+  for (const RowSize& row : size.longest) longest.push_back({row.prompt_bytes, row.answer_bytes});
+  return {{"rows", size.rows},
+          {"prompt", size.prompt_bytes},
+          {"answer", size.answer_bytes},
+          {"longest", std::move(longest)},
+          {"text", size.specimen}};
+}
+
+SplitSize read_size(const Json& json) {
+  SplitSize size;
+  json.at("rows").get_to(size.rows);
+  json.at("prompt").get_to(size.prompt_bytes);
+  json.at("answer").get_to(size.answer_bytes);
+  json.at("text").get_to(size.specimen);
+  for (const Json& row : json.at("longest")) size.longest.push_back({row.at(0), row.at(1)});
   return size;
 }
 
@@ -69,17 +106,14 @@ StreamChecker::StreamChecker(fs::path memory) : file_(std::move(memory)) {
   if (file_.empty() || !fs::exists(file_)) return;
   const Json json = Json::parse(read_file(file_), nullptr, false);
   if (!json.is_object()) return;
-  for (const auto& [key, values] : json.items()) {
-    if (!values.is_array() || values.size() != 3 * std::size(kSplits)) continue;
-    Sizes sizes;
-    bool good = true;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      good = good && values[i].is_number_integer();
-      if (!good) break;
-      SplitSize& size = sizes[i / 3];
-      (i % 3 == 0 ? size.rows : i % 3 == 1 ? size.prompt_bytes : size.answer_bytes) = values[i].get<std::int64_t>();
+  for (const auto& [key, splits] : json.items()) {
+    try {
+      Sizes sizes;
+      for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = read_size(splits.at(i));
+      known_[key] = std::move(sizes);
+    } catch (const Json::exception&) {
+      continue;  // of another version, or damaged: the rows are read again
     }
-    if (good) known_[key] = sizes;
   }
 }
 
@@ -111,8 +145,7 @@ void StreamChecker::save() const {
   Json json = Json::object();
   for (const auto& [key, sizes] : known_) {
     if (json.size() == kMostRemembered) break;
-    for (const SplitSize& size : sizes)
-      for (const std::int64_t value : {size.rows, size.prompt_bytes, size.answer_bytes}) json[key].push_back(value);
+    for (const SplitSize& size : sizes) json[key].push_back(to_json(size));
   }
   std::error_code error;
   fs::create_directories(file_.parent_path(), error);

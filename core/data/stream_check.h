@@ -13,11 +13,23 @@
 
 namespace mneme::data {
 
+/// Text of one row.
+struct RowSize {
+  std::int64_t prompt_bytes = 0, answer_bytes = 0;
+
+  std::int64_t bytes() const { return prompt_bytes + answer_bytes; }
+};
+
 /// How much text a split holds.
 struct SplitSize {
   std::int64_t rows = 0;
   std::int64_t prompt_bytes = 0, answer_bytes = 0;  ///< of all rows
+  std::vector<RowSize> longest;                     ///< at most kLongestRows, the longest first
+  std::string specimen;                             ///< how the longest prompt begins: some KiB, whole characters
 };
+
+/// As many as a micro-batch may reasonably have.
+constexpr std::size_t kLongestRows = 64;
 
 /// A task whose rows were found good.
 struct TaskSize {

@@ -64,6 +64,7 @@ std::vector<RunFacts> read_facts(const std::string& json) {
       facts.first_work = std::max(0.0, number<double>(item, "first_work"));
       facts.memory_bytes = number<std::int64_t>(item, "memory_bytes");
       facts.disk_bytes = number<std::int64_t>(item, "disk_bytes");
+      facts.recompute = item.value("recompute", Json(false)) == Json(true);
     }
     result.push_back(std::move(facts));
   }

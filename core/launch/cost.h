@@ -18,6 +18,7 @@ struct RunFacts {
   std::string family;  ///< model and kind of adapter: runs of one family take time in proportion to their work
   double train_work = 0, eval_work = 0, first_work = 0;  ///< training, rows of R after it, row 0; any unit
   std::int64_t memory_bytes = 0;                         ///< peak
+  bool recompute = false;                                ///< activations are computed again to save memory
   std::int64_t disk_bytes = 0;                           ///< what the run leaves on disk
 };
 

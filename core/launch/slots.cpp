@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/free_memory.h"
 
 namespace mneme::launch {
 namespace fs = std::filesystem;
@@ -75,15 +76,6 @@ std::vector<std::string> usable_gpus() {
   std::vector<std::string> gpus;
   for (int i = 0; fs::exists(fmt::format("/dev/nvidia{}", i)); ++i) gpus.push_back(std::to_string(i));
   return gpus;
-}
-
-std::int64_t available_memory() {
-  std::ifstream in("/proc/meminfo");
-  std::string key, unit;
-  for (std::int64_t value = 0; in >> key >> value; std::getline(in, unit)) {
-    if (key == "MemAvailable:") return value * 1024;
-  }
-  return 0;
 }
 
 /// The devices that the options ask for, of those that are there.
@@ -160,7 +152,7 @@ Machine detect_machine() {
   }
   machine.gpus = usable_gpus();
   machine.load = read_value<double>("/proc/loadavg").value_or(0);
-  machine.free_memory = available_memory();
+  machine.free_memory = free_memory();
   return machine;
 }
 
@@ -176,6 +168,7 @@ std::vector<Slot> make_slots(const LauncherOptions& options, const Machine& mach
   for (std::size_t i = 0; i < slots.size(); ++i) {
     slots[i].index = static_cast<int>(i);
     slots[i].threads = threads;
+    slots[i].memory = options.memory > 0 ? options.memory : machine.free_memory / std::ssize(slots);
     if (!gpus.empty()) slots[i].gpu = gpus[i % gpus.size()];
   }
   return slots;
@@ -227,6 +220,7 @@ std::vector<std::pair<std::string, std::string>> slot_environment(const Slot& sl
   std::vector<std::pair<std::string, std::string>> result{
       {"OMP_NUM_THREADS", threads}, {"MKL_NUM_THREADS", threads}, {"OPENBLAS_NUM_THREADS", threads}};
   if (slot.gpu) result.emplace_back("CUDA_VISIBLE_DEVICES", *slot.gpu);
+  if (slot.memory > 0) result.emplace_back("MNEME_MEMORY_LIMIT", std::to_string(slot.memory));
   return result;
 }
 

@@ -28,6 +28,7 @@ struct Slot {
   int threads = 1;
   std::vector<int> cpus;           ///< hardware threads of its own; empty: not pinned
   std::optional<std::string> gpu;  ///< its device
+  std::int64_t memory = 0;         ///< bytes that its run may take; 0: unknown
 };
 
 /// Shares the machine out to at most `runs` slots, so that jobs x threads stays within the cores. What was asked for

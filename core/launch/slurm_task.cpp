@@ -113,6 +113,7 @@ int run_slurm_task(const fs::path& sweep_directory, const std::string& token) {
 
   Slot slot;
   slot.threads = std::max(1, settings.launcher.threads);
+  slot.memory = settings.launcher.memory;
   RunEntry& run = assignment.run;
   const Attempt attempt = next_attempt(directory, assignment);
   run.state = RunState::kRunning;

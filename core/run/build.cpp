@@ -18,8 +18,7 @@ fs::path model_directory(const ModelOptions& options) {
 }
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
-  const auto dtype = options.dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
-  return model::Transformer::load(model_directory(options), dtype);
+  return model::Transformer::load(model_directory(options), options.scalar_type());
 }
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }

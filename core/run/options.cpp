@@ -47,7 +47,7 @@ const ParamSpecs& train_specs() {
       {"epsilon", kReal, "1e-8", "> 0", "of AdamW"},
       {"clip", kReal, "1.0", ">= 0", "largest 2-norm of a step's gradient; 0: no clipping"},
       {"optimizer_reset", kChoice, "per_task", "per_task|never", "whether AdamW's moments start anew with each task"},
-      {"recompute", kBool, "false", "", "activations are computed again for the gradient: less memory, more time"},
+      {"recompute", kChoice, "auto", "auto|always|never", "activations are computed again for the gradient: less memory, more time; auto: where the memory asks for it"},
       {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"},
       {"max_answer", kInt, "0", ">= 0", "tokens of an answer that are learnt; longer ones are cut, which is logged; 0: never cut"}};
   return specs;
@@ -181,7 +181,7 @@ RunOptions read_options(const config::Node& resolved) {
   options.train = read_train(config::Section(train, "train"));
   options.max_length = train.at("max_length").as_int();
   options.max_answer = train.at("max_answer").as_int();
-  options.recompute = train.at("recompute").as_bool();
+  options.recompute = train.at("recompute").as_string();
   options.eval = read_eval(config::Section(eval, "eval"));
   options.generation = read_generation(config::Section(eval, "eval"), options.seed);
   options.eval.max_length = options.max_length;

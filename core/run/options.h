@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/ScalarType.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -18,6 +20,8 @@ namespace mneme::run {
 struct ModelOptions {
   std::filesystem::path path;  ///< a Hugging Face style directory, or the name of a model that Mneme brings
   std::string dtype = "fp32";  ///< of the frozen weights: fp32 or bf16
+
+  c10::ScalarType scalar_type() const { return dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float; }
 };
 
 /// The config group `save`.
@@ -35,7 +39,7 @@ struct RunOptions {
   ModelOptions model;
   AdapterOptions adapter;
   TrainOptions train;
-  bool recompute = false;  ///< see LearnerOptions
+  std::string recompute = "auto";  ///< activations: auto, always or never, see wants_recompute()
   EvalOptions eval;
   model::GenerateOptions generation;  ///< the keys of `eval` that say how answers are made
   SaveOptions save;

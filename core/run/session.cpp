@@ -14,6 +14,7 @@
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/config/yaml.h"
+#include "core/run/memory.h"
 
 namespace mneme::run {
 namespace fs = std::filesystem;
@@ -57,9 +58,15 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
-  learner_.emplace(build_model(options_.model), learner_options(), *record_);
+  const Dataset largest = largest_micro_batch(options_.train, train_, [](const SamplePtr& sample) {
+    return static_cast<std::int64_t>(sample->tokens.size());
+  });
+  auto model = build_model(options_.model);
+  const bool recompute = settle_recompute(model->config(), largest);
+  learner_.emplace(std::move(model), learner_options(recompute), *record_);
   strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
+  trainer_->rehearse(largest);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;
   evaluator_.emplace(*learner_, *strategy_, stream_, *tokenizer_, options_.eval);
   strategy_->attach(*learner_);
@@ -69,13 +76,24 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
 
 Session::~Session() = default;
 
-LearnerOptions Session::learner_options() const {
+bool Session::settle_recompute(const model::TransformerConfig& config, const Dataset& largest) const {
+  std::vector<RowTokens> rows;
+  for (const SamplePtr& sample : largest) rows.push_back({sample->first_label, sample->label_count()});
+  model::TrainingCase step = training_case(options_, config, rows);
+  step.recompute = wants_recompute(options_, config, step, memory_limit());
+  spdlog::info("the largest step has {} tokens; memory foreseen {}{}", step.rows + step.source_rows,
+               model::bytes_text(model::estimate_memory(config, step).total()),
+               step.recompute ? ", activations are computed again" : "");
+  return step.recompute;
+}
+
+LearnerOptions Session::learner_options(bool recompute) const {
   LearnerOptions learner{.seed = options_.seed,
                          .adapter = options_.adapter,
                          .pass_batch = options_.train.batch_size,
                          .decode_slots = options_.eval.decode_slots,
                          .cache = options_.cache,
-                         .recompute = options_.recompute,
+                         .recompute = recompute,
                          .generation = options_.generation};
   if (!options_.eval.stop.empty())
     learner.generation.stop_when = [this](std::size_t, std::span<const std::int32_t> answer) {

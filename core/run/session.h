@@ -41,7 +41,9 @@ class Session {
 
  private:
   RunInfo info() const;
-  LearnerOptions learner_options() const;
+  /// Whether activations are computed again, with a line in the log.
+  bool settle_recompute(const model::TransformerConfig& config, const Dataset& largest) const;
+  LearnerOptions learner_options(bool recompute) const;
   void visit_progress(StateVisitor& visitor);
   void visit_state(StateVisitor& visitor);
   void checkpoint();

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "core/data/stream_check.h"
 #include "core/model/config.h"
 #include "core/plugin/loader.h"
 #include "core/run/options.h"
+#include "core/text/tokenizer.h"
 
 namespace mneme::run {
 
@@ -21,6 +23,7 @@ struct Forecast {
   double eval_work = 0;   ///< of the rows of R after training
   double first_work = 0;  ///< of row 0, before any training
   std::int64_t memory_bytes = 0;
+  bool recompute = false;  ///< whether activations are computed again, see wants_recompute()
   std::int64_t disk_bytes = 0;
 };
 
@@ -41,9 +44,10 @@ class Validator {
   struct Model {
     model::TransformerConfig config;
     std::int64_t parameters = 0;
-    double bytes_per_token = 4;  ///< of text
+    std::unique_ptr<text::Tokenizer> tokenizer;
+    std::map<std::string, double> densities{};  ///< bytes of text per token, by specimen
   };
-  const Model& model(const ModelOptions& options);
+  Model& model(const ModelOptions& options);
 
   plugin::PluginRegistry& plugins_;
   data::StreamChecker streams_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "core/train/schedule.h"
 
@@ -76,6 +77,7 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
       Stopwatch own(cost.strategy_seconds);
       strategy_.before_phase(learner_, task, plan.index);
     }
+    run_rehearsal();
     train_phase(task, plan, cost, progress);
   }
   // The last update shows in no loss any more.
@@ -84,6 +86,13 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
   Stopwatch own(cost.strategy_seconds);
   strategy_.after_task(learner_, task);
   return cost;
+}
+
+void Trainer::run_rehearsal() {
+  if (rehearsal_.empty()) return;
+  const WorkCount work = learner_.work_;
+  learner_.gradient_on(learner_.active(), make_batch(std::exchange(rehearsal_, {})));
+  learner_.work_ = work;
 }
 
 std::vector<OptimizerSegment> Trainer::segments(const Phase& phase) const {

@@ -37,6 +37,10 @@ class Trainer {
  public:
   Trainer(Learner& learner, Strategy& strategy, TrainOptions options, RunSink& sink);
 
+  /// Has the samples go forward and backward once before the first step, without any effect: what does not fit into
+  /// memory shall show at once, not hours later.
+  void rehearse(Dataset samples) { rehearsal_ = std::move(samples); }
+
   /// Trains one stage: before_task, all phases, after_task. Throws Diverged.
   TrainCost train(const TaskView& task, const std::function<void(const TrainProgress&)>& progress);
 
@@ -52,12 +56,14 @@ class Trainer {
   double train_step(const StepParts& parts, const PhasePlan& plan, double learning_rate, TrainCost& cost);
   std::vector<OptimizerSegment> segments(const Phase& phase) const;
   std::int64_t epochs_of(std::int64_t task) const;
+  void run_rehearsal();
 
   Learner& learner_;
   Strategy& strategy_;
   TrainOptions options_;
   RunSink& sink_;
   AdamW optimizer_;
+  Dataset rehearsal_;  ///< empty once it is done
 };
 
 }  // namespace mneme

@@ -40,24 +40,20 @@ std::optional<std::size_t> running_run(const Study& study) {
 /// Gives a task that runs the signal that Slurm sends before the time limit, so that it puts itself back into the
 /// queue; returns its run.
 std::size_t warn_some_task(const Study& study) {
-  std::optional<std::size_t> run;
-  const bool warned = eventually(120, [&] {
-    run = running_run(study);
-    if (!run) return false;
-    try {
-      slurm_command({"scancel", "--batch", "--signal=USR1", task(study, *run)});
-    } catch (const Error&) {
-      // Slurm complains, too, where the task is back in the queue before the command has ended.
-    }
-    return eventually(20,
-                      [&] {
-                        const auto line = study.report("out").runs[*run];
-                        return line.entry.state != RunState::kRunning;
-                      }) &&
-           study.report("out").runs[*run].entry.state == RunState::kQueued;
-  });
-  if (!warned) throw std::runtime_error("no task could be warned");
-  return *run;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    std::optional<std::size_t> run;
+    if (!eventually(60, [&] { return (run = running_run(study)).has_value(); })) break;
+    // Nobody waits for scancel: it tries for long again where the task is back in the queue before it has ended.
+    launch::ChildOptions options;
+    options.arguments = {"/usr/bin/env", "scancel", "--batch", "--signal=USR1", task(study, *run)};
+    const launch::Child scancel(options);
+    if (eventually(20, [&] {
+          const auto line = study.report("out").runs[*run];
+          return line.entry.state == RunState::kQueued || (line.report.attempt && line.report.attempt->requeues > 0);
+        }))
+      return *run;
+  }
+  throw std::runtime_error("no task could be warned: " + study.mneme({"status", "out"}).output);
 }
 
 }  // namespace

@@ -59,6 +59,10 @@ TEST_CASE("near keys are suggested, far ones listed", "[suggest]") {
   CHECK(edit_distance("", "abc") == 3);
   CHECK(hint("sede", {"seed", "stream"}) == "; did you mean 'seed'?");
   CHECK(hint("zzz", {"seed", "stream"}) == "; known: seed, stream");
+  CHECK(nearest("train.lrr", {"train.clip", "train.learning_rate"}).empty());
+  CHECK(nearest("trian.clip", {"train.clip", "stream.clip"}) == "train.clip");
+  CHECK(nearest("train.lr", {"train.clip", "train.learning_rate"}) == "train.learning_rate");
+  CHECK(nearest("lr", {"learning_rate", "low_rank"}).empty());
 }
 
 TEST_CASE("an error carries its context", "[error]") {

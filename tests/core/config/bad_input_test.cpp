@@ -48,7 +48,8 @@ TEST_CASE("defaults lists that lead in a circle", "[config][bad]") {
                        {"db/a.yaml", "defaults: [{/db: b}]\n"},
                        {"db/b.yaml", "defaults: [{/db: a}]\n"}}),
              Contains("the defaults lists lead in a circle") && Contains("db/a -> db/b"));
-  CHECK_THAT(error_of({{"config.yaml", "defaults: [config]\n"}}), Contains("circle"));
+  CHECK_THAT(error_of({{"config.yaml", "defaults: [config]\n"}}),
+             Contains("config -> config …\nIf another config of this name was meant, rename this file"));
 }
 
 TEST_CASE("keys given twice and tabs", "[config][bad]") {

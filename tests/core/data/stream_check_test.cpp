@@ -1,5 +1,9 @@
 #include "core/data/stream_check.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "tests/support/catch.h"
@@ -43,6 +47,10 @@ TEST_CASE("the rows of a stream are measured and the first bad one is named", "[
   CHECK(sizes[0].split(Split::kTrain).rows == 2);
   CHECK(sizes[0].split(Split::kTrain).prompt_bytes == 6);
   CHECK(sizes[0].split(Split::kTrain).answer_bytes == 3);
+  REQUIRE(sizes[0].split(Split::kTrain).longest.size() == 2);
+  CHECK(sizes[0].split(Split::kTrain).longest[0].prompt_bytes == 4);
+  CHECK(sizes[0].split(Split::kTrain).longest[1].answer_bytes == 2);
+  CHECK(sizes[0].split(Split::kTrain).specimen == "four");
   suite.write("eval", R"([{"prompt": "four", "answer": "4"}, {"prompt": "", "answer": "5"}])");
   CHECK_THROWS_WITH(checker.check(suite.options()), Contains("eval.json: eval row 1: \"prompt\" is empty"));
   std::filesystem::remove(suite.directory / "TASK/test.json");
@@ -61,7 +69,12 @@ TEST_CASE("what was found good is remembered until file or spec changes", "[stre
   suite.write("train", std::string(good.size(), '#'));
   std::filesystem::last_write_time(file, time);
   StreamChecker second(suite.memory);
-  CHECK(second.check(suite.options())[0].split(Split::kTrain).rows == 1);
+  const SplitSize remembered = second.check(suite.options())[0].split(Split::kTrain);
+  CHECK(remembered.rows == 1);
+  REQUIRE(remembered.longest.size() == 1);
+  CHECK(remembered.longest[0].prompt_bytes == 4);
+  CHECK(remembered.longest[0].answer_bytes == 1);
+  CHECK(remembered.specimen == "four");
   StreamOptions other = suite.options();
   other.tasks[0].labels = {"4", "5"};
   CHECK_THROWS_AS(second.check(other), DataError);
@@ -69,10 +82,29 @@ TEST_CASE("what was found good is remembered until file or spec changes", "[stre
   CHECK_THROWS_AS(second.check(suite.options()), DataError);
 }
 
+TEST_CASE("only the longest rows are kept, and the specimen ends with a whole character", "[stream_check]") {
+  const Suite suite;
+  std::string rows = "[";
+  for (int i = 1; i <= 100; ++i)
+    rows += fmt::format(R"({}{{"prompt": "a{}", "answer": "4"}})", i == 1 ? "" : ", ", std::string(25 * i, '-') + "é");
+  std::string wide = "a";
+  for (int i = 0; i < 3000; ++i) wide += "é";
+  suite.write("train", rows + R"(, {"prompt": ")" + wide + R"(", "answer": "5"}])");
+  StreamChecker checker("");
+  const SplitSize size = checker.check(suite.options())[0].split(Split::kTrain);
+  CHECK(size.rows == 101);
+  REQUIRE(size.longest.size() == kLongestRows);
+  CHECK(size.longest[0].prompt_bytes == 6001);
+  CHECK(size.longest[1].prompt_bytes == 2503);
+  CHECK(std::is_sorted(size.longest.rbegin(), size.longest.rend(),
+                       [](const RowSize& a, const RowSize& b) { return a.bytes() < b.bytes(); }));
+  CHECK(size.specimen == wide.substr(0, 4095));
+}
+
 TEST_CASE("a memory that is damaged or cannot be written does no harm", "[stream_check]") {
   const Suite suite;
   std::filesystem::create_directories(suite.memory.parent_path());
-  for (const char* text : {"", "[1]", R"({"a": 1, "b": [1, 2, 3], "c": [0,0,0, 0,0,0, 0,0,"x"]})"}) {
+  for (const char* text : {"", "[1]", R"({"a": 1, "b": [1, 2, 3], "c": [{"rows": "x"}]})"}) {
     write_file_atomically(suite.memory, text);
     StreamChecker checker(suite.memory);
     CHECK(checker.check(suite.options()).size() == 1);

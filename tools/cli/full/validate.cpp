@@ -21,6 +21,7 @@ nlohmann::ordered_json to_json(const std::string& id, const run::Forecast& forec
           {"eval_work", forecast.eval_work},
           {"first_work", forecast.first_work},
           {"memory_bytes", forecast.memory_bytes},
+          {"recompute", forecast.recompute},
           {"disk_bytes", forecast.disk_bytes}};
 }
 

@@ -206,11 +206,23 @@ launch::ComposedSweep compose(const LaunchArguments& arguments) {
   return sweep;
 }
 
+namespace {
+/// Bytes that each run will be lent; 0 if unknown.
+std::int64_t memory_per_run(const launch::LauncherOptions& options, std::size_t runs) {
+  if (options.name != "local" || runs == 0) return options.memory;
+  std::vector<std::string> ignored;  // the launch itself warns
+  return launch::make_slots(options, launch::detect_machine(), runs, ignored)[0].memory;
+}
+}  // namespace
+
 std::string validate(const launch::ComposedSweep& sweep) {
   std::vector<std::pair<std::string, std::string>> configs;
   for (const auto& run : sweep.plan.runs) configs.emplace_back(run.id, config::dump_json(run.resolved));
+  launch::Runner runner = launch::make_runner(sweep.settings);
+  if (const std::int64_t memory = memory_per_run(sweep.settings.launcher, configs.size()); memory > 0)
+    runner.environment["MNEME_MEMORY_LIMIT"] = std::to_string(memory);
   try {
-    return launch::validate_runs(launch::make_runner(sweep.settings), configs);
+    return launch::validate_runs(runner, configs);
   } catch (const ConfigError& e) {
     throw ConfigError(with_positions(e.message(), sweep.plan));
   }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
@@ -23,6 +24,7 @@ namespace {
 struct Forecast {
   launch::ComposedSweep sweep;
   std::vector<launch::Prediction> runs;  ///< one per run, or empty where the full program is not there
+  std::size_t recompute = 0;             ///< runs that compute activations again to save memory
   std::size_t jobs = 1;
   launch::PlanCost cost;
 };
@@ -50,6 +52,8 @@ Forecast forecast(launch::ComposedSweep sweep) {
   const std::string place = launch::calibration_place(sweep.settings.launcher);
   if (facts.size() == runs)
     for (const auto& run : facts) result.runs.push_back(calibration.predict(run, place));
+  result.recompute = static_cast<std::size_t>(
+      std::count_if(facts.begin(), facts.end(), [](const launch::RunFacts& run) { return run.recompute; }));
   result.cost = launch::plan_cost(result.runs, result.jobs);
   result.sweep = std::move(sweep);
   return result;
@@ -79,6 +83,7 @@ Json to_json(const Forecast& plan) {
           {"seconds", or_null(plan.cost.wall_seconds)},
           {"memory_bytes", plan.cost.memory_bytes},
           {"disk_bytes", plan.cost.disk_bytes},
+          {"recompute", plan.recompute},
           {"runs", std::move(runs)}};
 }
 
@@ -124,6 +129,9 @@ void print(const Forecast& plan) {
                label(runs[i]));
   }
   if (!plan.runs.empty()) fmt::print("{}\n", cost_line(plan));
+  if (plan.recompute > 0)
+    fmt::print("{} run(s) compute activations again (train.recompute): less memory, about a third more time\n",
+               plan.recompute);
 }
 
 int run_plan(const Arguments& arguments) {

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "core/model/config.h"
+#include "core/model/memory_estimate.h"
+#include "core/run/options.h"
+
+namespace mneme::run {
+
+/// Tokens of one training row.
+struct RowTokens {
+  std::int64_t prompt = 0, answer = 0;
+};
+
+/// Rows of the largest micro-batch that a step may meet: the rows with most tokens of one task, as many as a micro-batch
+/// takes.
+/// \param tasks rows of each task, in any order
+/// \param tokens of a row
+template <class Row, class Count>
+std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<std::vector<Row>> tasks, Count&& tokens) {
+  const std::int64_t size = (options.batch_size + options.accumulation - 1) / options.accumulation;
+  std::vector<Row> largest;
+  std::int64_t most = 0;
+  for (std::vector<Row>& rows : tasks) {
+    std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return tokens(a) > tokens(b); });
+    if (std::ssize(rows) > size) rows.resize(static_cast<std::size_t>(size));
+    std::int64_t sum = 0;
+    for (const Row& row : rows) sum += tokens(row);
+    if (sum <= most) continue;
+    most = sum;
+    largest = std::move(rows);
+  }
+  return largest;
+}
+
+/// The step on that micro-batch.
+model::TrainingCase training_case(const RunOptions& options, const model::TransformerConfig& config,
+                                  const std::vector<RowTokens>& rows);
+
+/// Whether activations are computed again: as the options say, or by themselves where a step would take more than nine
+/// tenths of the memory, and less that way.
+/// \param limit bytes that the run may take; 0: unknown
+bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config,
+                     const model::TrainingCase& step, std::int64_t limit);
+
+/// Bytes that this run may take: what its launcher lends it (MNEME_MEMORY_LIMIT), else what is free; 0 if unknown.
+std::int64_t memory_limit();
+
+}  // namespace mneme::run
