@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Reports what is longer than the budgets of CONTRIBUTING.md: a report, not a gate.
+"""Checks the budgets of CONTRIBUTING.md: files 400 lines, headers 250, functions 60 lines and 5 parameters.
 
-usage: tools/check_budgets.py [ROOT] [--strict]
+usage: tools/check_budgets.py [ROOT]
 
-Files 400 lines, headers 250, functions 60 lines and 5 parameters. Relies on clang-format's layout. With --strict,
-exits 1 if anything is over its budget.
+Relies on clang-format's layout. Exits 1 if anything is over its budget that ALLOWED does not name.
 """
 import pathlib
 import re
@@ -14,6 +13,15 @@ FILE_LINES, HEADER_LINES, FUNCTION_LINES, PARAMETERS = 400, 250, 60, 5
 NO_FUNCTION = re.compile(r"^\s*(if|for|while|switch|else|do|try|catch|namespace|class|struct|enum|union|return|TEST_CASE|"
                          r"SECTION|#)\b|^\s*[}#]|\bnamespace\b")
 TOPS = ("core", "plugins", "tools", "tests")
+
+# What may be over a budget: the beginning of its path, the kind of budget, and why.
+ALLOWED = (
+    ("core/model/kernels/", "parameters", "inner loops take pointers, strides and sizes, which must stay in registers"),
+    ("core/model/kernels/attention_impl.h", "lines", "forward and backward of one kernel, which share their tiles"),
+    ("core/model/blocks/low_rank_term.cpp", "parameters", "operands of products, as in the kernels"),
+    ("core/model/layer_stack.cpp", "parameters", "operands of products, as in the kernels"),
+    ("tests/speed/", "parameters", "a benchmark's variables"),
+)
 
 
 def count_parameters(head):
@@ -48,6 +56,11 @@ def functions(lines):
         yield start + 1, end - start + 1, count_parameters(head), name[1] if name else "?"
 
 
+def is_allowed(complaint):
+    """Whether ALLOWED names a complaint of check()."""
+    return any(complaint.startswith(path) and f" {kind}, budget " in complaint for path, kind, _ in ALLOWED)
+
+
 def check(path, text):
     lines = text.splitlines()
     limit = HEADER_LINES if path.endswith(".h") else FILE_LINES
@@ -61,13 +74,12 @@ def check(path, text):
 
 
 def main():
-    strict = "--strict" in sys.argv
-    places = [a for a in sys.argv[1:] if a != "--strict"]
-    root = pathlib.Path(places[0] if places else pathlib.Path(__file__).parents[1])
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1])
     files = [f for top in TOPS for f in sorted((root / top).rglob("*")) if f.suffix in (".h", ".cpp", ".py", ".sh")]
-    over = [line for f in files for line in check(f.relative_to(root).as_posix(), f.read_text())]
-    print("\n".join(over + [f"budgets: {len(files)} files, {len(over)} over budget"]))
-    sys.exit(1 if strict and over else 0)
+    found = [line for f in files for line in check(f.relative_to(root).as_posix(), f.read_text())]
+    over = [line for line in found if not is_allowed(line)]
+    print("\n".join(over + [f"budgets: {len(files)} files, {len(over)} over budget, {len(found) - len(over)} allowed"]))
+    sys.exit(1 if over else 0)
 
 
 if __name__ == "__main__":

@@ -200,7 +200,8 @@ AdapterId read_peft(const fs::path& directory, AdapterBank& bank, const model::T
   const Json json = Json::parse(read_file(config_file), nullptr, false);
   if (!json.is_object()) throw Error(fmt::format("{}: is not a JSON object", config_file.string()));
   const model::ConfigFields fields(json, config_file.string());
-  const bool archive = !fs::exists(directory / "adapter_model.safetensors") && fs::exists(directory / "adapter_model.bin");
+  const bool archive =
+      !fs::exists(directory / "adapter_model.safetensors") && fs::exists(directory / "adapter_model.bin");
   const auto found = archive ? model::read_torch_archive(directory / "adapter_model.bin")
                              : model::read_safetensors(directory / "adapter_model.safetensors");
   const std::string type = fields.text("peft_type", "");

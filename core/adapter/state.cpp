@@ -115,9 +115,10 @@ struct StateLoader::Data {
     return it->second;
   }
   [[noreturn]] void refuse(const std::string& path, const char* expected) const {
-    throw Error(fmt::format("{}: state '{}' is '{}'; expected {}. It was saved by another version of the program or the "
-                            "strategy",
-                            file.string(), path, scalars.at(path), expected));
+    throw Error(
+        fmt::format("{}: state '{}' is '{}'; expected {}. It was saved by another version of the program or the "
+                    "strategy",
+                    file.string(), path, scalars.at(path), expected));
   }
 };
 

@@ -178,9 +178,10 @@ void DefaultsBuilder::expand(Tree& tree, bool is_root, bool interpolated, int de
     for (const Tree* at = &tree; at && !at->entry.is_virtual && chain.size() < 6; at = at->parent)
       chain.push_back(at->entry.config_path());
     const bool own = chain.size() > 1 && chain[0] == chain[1];
-    throw ConfigError(fmt::format("{}: the defaults lists lead in a circle: {} …{}", to_string(entry.position),
-                                  fmt::join(chain.rbegin(), chain.rend(), " -> "),
-                                  own ? "\nIf another config of this name was meant, rename this file: it hides it" : ""));
+    throw ConfigError(
+        fmt::format("{}: the defaults lists lead in a circle: {} …{}", to_string(entry.position),
+                    fmt::join(chain.rbegin(), chain.rend(), " -> "),
+                    own ? "\nIf another config of this name was meant, rename this file: it hides it" : ""));
   }
   if (!entry.is_missing())
     if (const ConfigFile* file = entry.is_group && !entry.option ? nullptr : repository_.load(entry.config_path()))

@@ -20,9 +20,8 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
   for (const data::Task& task : stream.tasks) {
     EvalTask made{task, {}, {}};
     const std::int64_t new_tokens = task.spec().max_new_tokens;
-    const data::LengthLimits limits =
-        with_context(fmt::format("making room for the answers of task '{}'", task.name()),
-                     [&] { return form.prompt_limits(options_.max_length, new_tokens); });
+    const data::LengthLimits limits = with_context(fmt::format("making room for the answers of task '{}'", task.name()),
+                                                   [&] { return form.prompt_limits(options_.max_length, new_tokens); });
     const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, options_.cache);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       model::GenerateJob job{.prompt = form.prompt(rows[i].prompt), .max_new_tokens = new_tokens};

@@ -30,9 +30,10 @@ std::vector<std::int64_t> epochs_per_task(const TrainOptions& train, const std::
     return epochs;
   }
   if (train.epochs_per_task.size() != tasks.size())
-    throw ConfigError(fmt::format("train.epochs_per_task: has {} numbers for a stream of {} tasks; give one for each task, "
-                                  "or none",
-                                  train.epochs_per_task.size(), tasks.size()));
+    throw ConfigError(
+        fmt::format("train.epochs_per_task: has {} numbers for a stream of {} tasks; give one for each task, "
+                    "or none",
+                    train.epochs_per_task.size(), tasks.size()));
   return train.epochs_per_task;
 }
 

@@ -32,8 +32,8 @@ model::TrainingCase training_case(const RunOptions& options, const model::Transf
   return step;
 }
 
-bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config,
-                     const model::TrainingCase& step, std::int64_t limit) {
+bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config, const model::TrainingCase& step,
+                     std::int64_t limit) {
   if (options.recompute != "auto") return options.recompute == "always";
   if (limit <= 0) return false;
   model::TrainingCase again = step;

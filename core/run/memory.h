@@ -15,10 +15,8 @@ struct RowTokens {
   std::int64_t prompt = 0, answer = 0;
 };
 
-/// Rows of the largest micro-batch that a step may meet: the rows with most tokens of one task, as many as a micro-batch
-/// takes.
-/// \param tasks rows of each task, in any order
-/// \param tokens of a row
+/// Rows of the largest micro-batch that a step may meet: the rows with most tokens of one task, as many as a
+/// micro-batch takes. \param tasks rows of each task, in any order \param tokens of a row
 template <class Row, class Count>
 std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<std::vector<Row>> tasks, Count&& tokens) {
   const std::int64_t size = (options.batch_size + options.accumulation - 1) / options.accumulation;
@@ -43,8 +41,8 @@ model::TrainingCase training_case(const RunOptions& options, const model::Transf
 /// Whether activations are computed again: as the options say, or by themselves where a step would take more than nine
 /// tenths of the memory, and less that way.
 /// \param limit bytes that the run may take; 0: unknown
-bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config,
-                     const model::TrainingCase& step, std::int64_t limit);
+bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config, const model::TrainingCase& step,
+                     std::int64_t limit);
 
 /// Bytes that this run may take: what its launcher lends it (MNEME_MEMORY_LIMIT), else what is free; 0 if unknown.
 std::int64_t memory_limit();

@@ -12,7 +12,8 @@ using enum ParamType;
 
 const ParamSpecs& model_specs() {
   static const ParamSpecs specs = {
-      {"path", kText, "???", "", "model directory with config.json and safetensors, or the name of a model that Mneme brings (nano)"},
+      {"path", kText, "???", "",
+       "model directory with config.json and safetensors, or the name of a model that Mneme brings (nano)"},
       {"dtype", kChoice, "fp32", "fp32|bf16", "type of the frozen weights"}};
   return specs;
 }
@@ -23,7 +24,8 @@ const ParamSpecs& adapter_specs() {
       {"rank", kInt, "8", ">= 1", "rank of the update"},
       {"alpha", kReal, "16", "> 0", "the update is scaled by alpha / rank"},
       {"dropout", kReal, "0", "[0, 1)", "on the adapter's input, in training"},
-      {"targets", kTextList, "[q_proj, v_proj]", "", "linears by the end of their path, a regular expression for whole paths, or all-linear"},
+      {"targets", kTextList, "[q_proj, v_proj]", "",
+       "linears by the end of their path, a regular expression for whole paths, or all-linear"},
       {"rank_stabilised", kBool, "false", "", "whether the update is scaled by alpha / sqrt(rank) instead"},
       {"peft", kText, "\"\"", "", "PEFT directory whose settings and values adapters start with instead"},
       {"first_layer", kInt, "0", ">= 0", "no adapter below this layer"}};
@@ -33,12 +35,14 @@ const ParamSpecs& adapter_specs() {
 const ParamSpecs& train_specs() {
   static const ParamSpecs specs = {
       {"epochs", kInt, "1", ">= 1", "passes over a task's samples"},
-      {"epochs_per_task", kIntList, "[]", ">= 1", "epochs by position in the stream; empty: each task's own (stream.tasks.<name>.epochs), else train.epochs"},
+      {"epochs_per_task", kIntList, "[]", ">= 1",
+       "epochs by position in the stream; empty: each task's own (stream.tasks.<name>.epochs), else train.epochs"},
       {"batch_size", kInt, "16", ">= 1", "sequences per optimiser step"},
       {"accumulation", kInt, "1", ">= 1", "micro-batches that a step is cut into; never changes the result"},
       {"max_steps", kInt, "0", ">= 0", "optimiser steps per phase of a task at most; 0: no limit"},
       {"learning_rate", kReal, "1e-4", "> 0", "of AdamW"},
-      {"schedule", kChoice, "constant", "constant|linear|cosine", "of the learning rate after warm-up, anew for each task"},
+      {"schedule", kChoice, "constant", "constant|linear|cosine",
+       "of the learning rate after warm-up, anew for each task"},
       {"warmup_steps", kInt, "0", ">= 0", "steps of linear warm-up"},
       {"warmup_ratio", kReal, "0", "[0, 1]", "used where warmup_steps is 0: part of the task's steps"},
       {"weight_decay", kReal, "0", ">= 0", "decoupled"},
@@ -47,16 +51,20 @@ const ParamSpecs& train_specs() {
       {"epsilon", kReal, "1e-8", "> 0", "of AdamW"},
       {"clip", kReal, "1.0", ">= 0", "largest 2-norm of a step's gradient; 0: no clipping"},
       {"optimizer_reset", kChoice, "per_task", "per_task|never", "whether AdamW's moments start anew with each task"},
-      {"recompute", kChoice, "auto", "auto|always|never", "activations are computed again for the gradient: less memory, more time; auto: where the memory asks for it"},
-      {"max_length", kInt, "512", ">= 8", "tokens of prompt and answer together; longer prompts lose text of their body"},
-      {"max_answer", kInt, "0", ">= 0", "tokens of an answer that are learnt; longer ones are cut, which is logged; 0: never cut"}};
+      {"recompute", kChoice, "auto", "auto|always|never",
+       "activations are computed again for the gradient: less memory, more time; auto: where the memory asks for it"},
+      {"max_length", kInt, "512", ">= 8",
+       "tokens of prompt and answer together; longer prompts lose text of their body"},
+      {"max_answer", kInt, "0", ">= 0",
+       "tokens of an answer that are learnt; longer ones are cut, which is logged; 0: never cut"}};
   return specs;
 }
 
 const ParamSpecs& eval_specs() {
   static const ParamSpecs specs = {
       {"split", kChoice, "test", "test|eval", "which rows are answered"},
-      {"protocol", kChoice, "generate", "generate|labels", "greedy text, or the likeliest label where a task has labels"},
+      {"protocol", kChoice, "generate", "generate|labels",
+       "greedy text, or the likeliest label where a task has labels"},
       {"rows", kChoice, "all", "all|lower|last", "cells of R: all, tasks seen so far, or row 0 and the last one"},
       {"decode_slots", kInt, "32", ">= 1", "sequences decoded at once; never changes the result"},
       {"beams", kInt, "1", ">= 1", "beams of beam search; 1: none"},
@@ -113,10 +121,8 @@ model::GenerateOptions read_generation(const config::Section& s, std::uint64_t s
   o.beam = {.beams = s.int64("beams"), .length_penalty = s.real("length_penalty")};
   o.repetition_penalty = s.real("repetition_penalty");
   if (s.real("temperature") > 0)
-    o.sampling = model::Sampling{.temperature = s.real("temperature"),
-                                 .top_k = s.int64("top_k"),
-                                 .top_p = s.real("top_p"),
-                                 .seed = seed};
+    o.sampling = model::Sampling{
+        .temperature = s.real("temperature"), .top_k = s.int64("top_k"), .top_p = s.real("top_p"), .seed = seed};
   if (o.sampling && o.beam.beams > 1) s.fail("beams", "must be 1 where temperature is above 0");
   return o;
 }
@@ -149,14 +155,21 @@ ParamValue to_value(const ParamSpec& spec, const config::Node& node) {
     return values;
   };
   switch (spec.type) {
-    case kBool: return node.as_bool();
-    case kInt: return node.as_int();
-    case kReal: return node.as_float();
+    case kBool:
+      return node.as_bool();
+    case kInt:
+      return node.as_int();
+    case kReal:
+      return node.as_float();
     case kText:
-    case kChoice: return node.as_string();
-    case kIntList: return list([](const config::Node& n) { return n.as_int(); });
-    case kRealList: return list([](const config::Node& n) { return n.as_float(); });
-    case kTextList: return list([](const config::Node& n) { return n.as_string(); });
+    case kChoice:
+      return node.as_string();
+    case kIntList:
+      return list([](const config::Node& n) { return n.as_int(); });
+    case kRealList:
+      return list([](const config::Node& n) { return n.as_float(); });
+    case kTextList:
+      return list([](const config::Node& n) { return n.as_string(); });
   }
   throw Error("unknown parameter type");
 }

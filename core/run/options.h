@@ -48,8 +48,8 @@ struct RunOptions {
   config::Node strategy_node;
 };
 
-/// Reads a resolved config. Throws ConfigError with position, key path, what was found and what was expected; a key that
-/// nothing reads is an error that names the nearest known one.
+/// Reads a resolved config. Throws ConfigError with position, key path, what was found and what was expected; a key
+/// that nothing reads is an error that names the nearest known one.
 RunOptions read_options(const config::Node& resolved);
 
 /// Settings of the strategy as its plugin's schema types them.

@@ -27,7 +27,8 @@ class Stopped final : public Error {
 class Session {
  public:
   /// Builds everything and, where `directory`/checkpoints holds a state, returns to it.
-  Session(std::filesystem::path directory, const config::Node& resolved, plugin::PluginRegistry& plugins, StopQuery stop);
+  Session(std::filesystem::path directory, const config::Node& resolved, plugin::PluginRegistry& plugins,
+          StopQuery stop);
   ~Session();
 
   /// Row 0, then train stage i and evaluate all tasks, until the stream ends. Throws Diverged, Stopped and any Error.

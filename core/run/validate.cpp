@@ -75,8 +75,7 @@ std::vector<RowTokens> longest_rows(const MeasuredTask& task, const RunOptions& 
 /// Bytes of text per token.
 double density(const text::Tokenizer& tokenizer, const std::string& specimen) {
   if (specimen.empty()) return 1;
-  return static_cast<double>(specimen.size()) /
-         std::max(1.0, static_cast<double>(tokenizer.encode(specimen).size()));
+  return static_cast<double>(specimen.size()) / std::max(1.0, static_cast<double>(tokenizer.encode(specimen).size()));
 }
 
 /// How many whole rows of R are computed after training; row 0 comes on top.
@@ -124,10 +123,10 @@ Forecast Validator::check(const config::Node& resolved) {
   const bool joint = (descriptor.capabilities & kJointTraining) != 0;
   const double rows = rows_after_training(options.eval, static_cast<double>(tasks.size()), joint);
   const auto parameters = static_cast<double>(model.parameters);
-  model::TrainingCase step =
-      training_case(options, model.config, largest_micro_batch(options.train, std::move(longest), [](const RowTokens& row) {
-                      return row.prompt + row.answer;
-                    }));
+  model::TrainingCase step = training_case(
+      options, model.config, largest_micro_batch(options.train, std::move(longest), [](const RowTokens& row) {
+        return row.prompt + row.answer;
+      }));
   step.recompute = wants_recompute(options, model.config, step, memory_limit());
 
   Forecast forecast;
@@ -152,9 +151,9 @@ Forecast Validator::check(const config::Node& resolved) {
   const double adapters = options.save.adapters == "none"  ? 0
                           : options.save.adapters == "all" ? static_cast<double>(tasks.size())
                                                            : 1;
-  forecast.disk_bytes =
-      static_cast<std::int64_t>(kFiles + kBytesPerStep * load.steps + kBytesPerAnswer * load.row_prompts * (rows + 1) +
-                                4 * stored_tokens + 4 * static_cast<double>(step.trained) * (adapters + (options.save.checkpoint ? 3 : 0)));
+  forecast.disk_bytes = static_cast<std::int64_t>(
+      kFiles + kBytesPerStep * load.steps + kBytesPerAnswer * load.row_prompts * (rows + 1) + 4 * stored_tokens +
+      4 * static_cast<double>(step.trained) * (adapters + (options.save.checkpoint ? 3 : 0)));
   return forecast;
 }
 

@@ -30,7 +30,8 @@ std::vector<std::string> spec_keys(const AdapterBank& bank, const ForwardSpec& s
     }
   }
   if (spec.prefix.defined())
-    for (std::size_t i = 0; i < prompts; ++i) keys[i] += "prefix" + tensor_digest(spec.prefix[static_cast<std::int64_t>(i)]);
+    for (std::size_t i = 0; i < prompts; ++i)
+      keys[i] += "prefix" + tensor_digest(spec.prefix[static_cast<std::int64_t>(i)]);
   return keys;
 }
 
@@ -194,7 +195,8 @@ at::Tensor Learner::cached(const std::string& key, const std::function<at::Tenso
     model_digest_ = hash.hex();
   }
   // Another instruction set or number of threads may round otherwise, which a cache must not carry into a run.
-  return cache_.get(fmt::format("{}|{}|{}|{}", model_digest_, at::get_cpu_capability(), at::get_num_threads(), key), compute);
+  return cache_.get(fmt::format("{}|{}|{}|{}", model_digest_, at::get_cpu_capability(), at::get_num_threads(), key),
+                    compute);
 }
 
 Learner::Scratch::Scratch(AdapterBank& bank) : bank_(bank), saved_(bank.values().detach().clone()) {}

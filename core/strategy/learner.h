@@ -22,7 +22,8 @@ struct Term {
   at::Tensor value;   ///< scalar, nats where it is a cross-entropy: a mean over this micro-batch
   double weight = 1;  ///< the method's coefficient
   double share = 1;   ///< this micro-batch's part of the step's mean; see Batch
-  at::Tensor gradient = {};  ///< [n], of value by the trained parameters, where it is known in closed form; else autograd
+  at::Tensor gradient =
+      {};  ///< [n], of value by the trained parameters, where it is known in closed form; else autograd
 };
 using Terms = std::vector<Term>;
 
@@ -36,16 +37,16 @@ struct AdapterOptions {
 struct LearnerOptions {
   std::uint64_t seed = 0;
   AdapterOptions adapter;
-  std::int64_t pass_batch = 16;     ///< sequences at once in passes without training
-  std::int64_t decode_slots = 32;   ///< sequences decoded at once
-  std::filesystem::path cache{};    ///< directory of caches that outlive the run; empty for none
-  bool recompute = false;          ///< activations are computed again for the gradient: less memory, more time
+  std::int64_t pass_batch = 16;         ///< sequences at once in passes without training
+  std::int64_t decode_slots = 32;       ///< sequences decoded at once
+  std::filesystem::path cache{};        ///< directory of caches that outlive the run; empty for none
+  bool recompute = false;               ///< activations are computed again for the gradient: less memory, more time
   model::GenerateOptions generation{};  ///< how answers are made; `slots` and `progress` are set here
 };
 
 /// Work counted over a run.
 struct WorkCount {
-  double flops = 0;                 ///< 2 per parameter and token forward, 2 more backward (frozen weights)
+  double flops = 0;  ///< 2 per parameter and token forward, 2 more backward (frozen weights)
 };
 
 /// The services that a strategy may use. Holds the model and the adapter bank; no method's state.
@@ -98,8 +99,8 @@ class Learner {
   std::vector<std::vector<double>> score(const ForwardSpec& spec, const PromptBatch& prompts,
                                          std::span<const std::vector<Tokens>> candidates);
 
-  /// What `compute` returns, computed once per run and kept in the cache directory for other runs. It must follow from the
-  /// frozen model and from what `key` names (kind, settings, digests of inputs) alone; it must not be written to.
+  /// What `compute` returns, computed once per run and kept in the cache directory for other runs. It must follow from
+  /// the frozen model and from what `key` names (kind, settings, digests of inputs) alone; it must not be written to.
   at::Tensor cached(const std::string& key, const std::function<at::Tensor()>& compute);
 
   /// Saves the trainable parameters and puts them back when it goes out of scope.

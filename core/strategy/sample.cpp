@@ -55,7 +55,8 @@ std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) {
       Dataset run(samples.begin() + total * i / count, samples.begin() + total * (i + 1) / count);
       if (run.empty()) continue;
-      const Batch& batch = micro[static_cast<std::size_t>(i)].parts.emplace(name, make_batch(std::move(run))).first->second;
+      const Batch& batch =
+          micro[static_cast<std::size_t>(i)].parts.emplace(name, make_batch(std::move(run))).first->second;
       labels += batch.packed.label_count();
       tokens += batch.packed.tokens();
     }

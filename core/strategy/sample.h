@@ -55,7 +55,8 @@ struct StepBatch {
   const Batch* find(const std::string& part) const;
 };
 
-/// Cuts each part into `count` runs, at most as many as it has current samples (else of its largest part), and packs them.
+/// Cuts each part into `count` runs, at most as many as it has current samples (else of its largest part), and packs
+/// them.
 std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count);
 
 /// Prompts that want an answer, each with its own limits. `task` (index from 1) is there only for strategies that

@@ -44,11 +44,11 @@ struct Phase {
   std::vector<ParameterGroup> groups;
 };
 
-/// A continual-learning method. The core owns data order, forward engine, accumulation, clipping, optimiser, evaluation,
-/// checkpoints and accounting; a strategy answers these calls, in the order of their firing, and uses the Learner's
-/// services. Every call has a default, and all defaults together are plain sequential fine-tuning.
-/// Calls come on one thread. A strategy opens no files, starts no threads and draws random numbers from
-/// Learner::random() alone. State lives in members and is named in visit_state().
+/// A continual-learning method. The core owns data order, forward engine, accumulation, clipping, optimiser,
+/// evaluation, checkpoints and accounting; a strategy answers these calls, in the order of their firing, and uses the
+/// Learner's services. Every call has a default, and all defaults together are plain sequential fine-tuning. Calls come
+/// on one thread. A strategy opens no files, starts no threads and draws random numbers from Learner::random() alone.
+/// State lives in members and is named in visit_state().
 class Strategy {
  public:
   virtual ~Strategy();
@@ -93,7 +93,8 @@ class Strategy {
   /// After a stage's training: Fisher, bases, fusion, merging, router fit.
   virtual void after_task(Learner& /*learner*/, const TaskView& /*task*/) {}
 
-  /// Which adapters, coefficients and prefixes answer these prompts; gates are [prompts]. Default: the trained adapters.
+  /// Which adapters, coefficients and prefixes answer these prompts; gates are [prompts]. Default: the trained
+  /// adapters.
   virtual ForwardSpec route(Learner& learner, const PromptBatch& prompts);
 
   /// Answers prompts. Default: greedy generation under route(). Override to adapt at test time.

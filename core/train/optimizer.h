@@ -28,7 +28,8 @@ class AdamW {
   std::int64_t size() const { return first_moment_.defined() ? first_moment_.numel() : 0; }
 
   /// One step. Segments with scale 0 keep their values exactly.
-  void step(at::Tensor& values, at::Tensor& gradient, double learning_rate, const std::vector<OptimizerSegment>& segments);
+  void step(at::Tensor& values, at::Tensor& gradient, double learning_rate,
+            const std::vector<OptimizerSegment>& segments);
 
   void visit_state(StateVisitor& visitor);
 

@@ -16,7 +16,8 @@ std::int64_t warmup_steps(const TrainOptions& options, std::int64_t total) {
 double learning_rate_factor(const TrainOptions& options, std::int64_t step, std::int64_t total) {
   const std::int64_t warmup = warmup_steps(options, total);
   if (step < warmup) return static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, warmup));
-  const double progress = static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, total - warmup));
+  const double progress =
+      static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, total - warmup));
   if (options.schedule == "constant") return 1;
   if (options.schedule == "linear") return std::max(0.0, 1.0 - progress);
   if (options.schedule == "cosine") return std::max(0.0, 0.5 * (1.0 + std::cos(std::numbers::pi * progress)));

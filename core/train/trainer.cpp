@@ -68,9 +68,15 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
     optimizer_.reset(learner_.bank().values().numel());
   for (std::size_t i = 0; i < phases.size(); ++i) {
     const Phase& phase = phases[i];
-    PhasePlan plan{phase, static_cast<std::int64_t>(i) + 1, phase.epochs.value_or(epochs_of(task.task())), 0, 0,
-                   phase.learning_rate.value_or(options_.learning_rate), segments(phase)};
-    plan.steps_per_epoch = (static_cast<std::int64_t>(phase.data.size()) + options_.batch_size - 1) / options_.batch_size;
+    PhasePlan plan{phase,
+                   static_cast<std::int64_t>(i) + 1,
+                   phase.epochs.value_or(epochs_of(task.task())),
+                   0,
+                   0,
+                   phase.learning_rate.value_or(options_.learning_rate),
+                   segments(phase)};
+    plan.steps_per_epoch =
+        (static_cast<std::int64_t>(phase.data.size()) + options_.batch_size - 1) / options_.batch_size;
     plan.total = plan.steps_per_epoch * plan.epochs;
     if (options_.max_steps > 0) plan.total = std::min(plan.total, options_.max_steps);
     {
@@ -124,7 +130,8 @@ void Trainer::train_phase(const TaskView& task, const PhasePlan& plan, TrainCost
       const auto start = Clock::now();
       const std::int64_t tokens_before = cost.tokens;
       Dataset samples;
-      const std::int64_t end = std::min<std::int64_t>((i + 1) * options_.batch_size, static_cast<std::int64_t>(permutation.size()));
+      const std::int64_t end =
+          std::min<std::int64_t>((i + 1) * options_.batch_size, static_cast<std::int64_t>(permutation.size()));
       for (std::int64_t k = i * options_.batch_size; k < end; ++k)
         samples.push_back(plan.phase.data[static_cast<std::size_t>(permutation[static_cast<std::size_t>(k)])]);
       StepParts parts;
@@ -134,7 +141,8 @@ void Trainer::train_phase(const TaskView& task, const PhasePlan& plan, TrainCost
       }
       const double lr = plan.learning_rate * learning_rate_factor(options_, done, plan.total);
       const double loss = train_step(parts, plan, lr, cost);
-      sink_.step({task.task(), plan.index, epoch, learner_.step(), lr, loss, cost.tokens - tokens_before, seconds_since(start)});
+      sink_.step({task.task(), plan.index, epoch, learner_.step(), lr, loss, cost.tokens - tokens_before,
+                  seconds_since(start)});
       progress({done + 1, plan.total, loss});
       Stopwatch own(cost.strategy_seconds);
       strategy_.after_step(learner_);
@@ -170,15 +178,16 @@ double Trainer::train_step(const StepParts& parts, const PhasePlan& plan, double
   }
   for (const auto& [name, value] : reported) sink_.term({learner_.step_, name, value});
   if (!std::isfinite(loss))
-    throw Diverged(fmt::format("the loss is {} at step {}; lower train.learning_rate or look at the terms of the loss", loss,
-                               learner_.step_));
+    throw Diverged(fmt::format("the loss is {} at step {}; lower train.learning_rate or look at the terms of the loss",
+                               loss, learner_.step_));
   {
     Stopwatch own(cost.strategy_seconds);
     strategy_.before_step(learner_, gradient);
   }
   const double norm = clip_gradient(gradient, options_.clip);
   if (!std::isfinite(norm))
-    throw Diverged(fmt::format("the gradient's norm is {} at step {}; lower train.learning_rate", norm, learner_.step_));
+    throw Diverged(
+        fmt::format("the gradient's norm is {} at step {}; lower train.learning_rate", norm, learner_.step_));
   {
     Stopwatch own(cost.strategy_seconds);
     strategy_.before_update(learner_, gradient);

@@ -5,9 +5,9 @@
 ///   k* = argmax phi(z) W chooses the adapter of the layers above, trained on task k* alone from the pretrained model.
 /// With the right choices old tasks are answered exactly as when they were learnt. What is not promised is that choices
 /// stay: a task that resembles an old one can take prompts from it, as in joint training; see router/confusion.
-/// Deviations: sums are float64 and equal in any order (the released code recurses in fp32 from an inverse, row by row);
-/// hidden states of real tokens alone are pooled, and normalised without the final norm's gain, which belongs to other
-/// layers; an eighth of the layers is shared (4 of 32, as published), of an encoder-decoder those of the encoder.
+/// Deviations: sums are float64 and equal in any order (the released code recurses in fp32 from an inverse, row by
+/// row); hidden states of real tokens alone are pooled, and normalised without the final norm's gain, which belongs to
+/// other layers; an eighth of the layers is shared (4 of 32, as published), of an encoder-decoder those of the encoder.
 /// Given a prompt's task (an oracle, as in tests), that task's adapter answers.
 #include "core/plugin.h"
 

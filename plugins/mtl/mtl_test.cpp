@@ -18,7 +18,6 @@ TEST_CASE("mtl sees training samples and never held-out ones", "[mtl]") {
   ToyRun run(make_strategy("mtl"));
   const TaskView view = run.view(1);
   const auto data = run.strategy().training_data(run.learner(), view);
-  for (const auto& sample : data)
-    CHECK(std::find(view.eval.begin(), view.eval.end(), sample) == view.eval.end());
+  for (const auto& sample : data) CHECK(std::find(view.eval.begin(), view.eval.end(), sample) == view.eval.end());
   CHECK(data == view.train);
 }

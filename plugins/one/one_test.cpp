@@ -13,7 +13,8 @@ TEST_CASE("an adapter of one does not depend on the tasks before it", "[one]") {
   ToyRun second(make_strategy("one"), options);
   second.train_stage(2);
   const auto& bank = both->learner().bank();
-  CHECK(at::equal(bank.values(bank.find("task2")), second.learner().bank().values(second.learner().bank().find("task2"))));
+  CHECK(at::equal(bank.values(bank.find("task2")),
+                  second.learner().bank().values(second.learner().bank().find("task2"))));
 }
 
 TEST_CASE("one answers old tasks as it did when it learnt them", "[one]") {

@@ -130,7 +130,7 @@ TEST_CASE("a sweep killed while a record or a checkpoint is being written", "[ki
     while (!is_writing(study) && !ended) ended = launcher.poll().has_value();
     if (ended) continue;
     kill_sweep(study, launcher, false);  // at once: a write takes milliseconds
-    if (!is_writing(study)) continue;  // the file was finished in between
+    if (!is_writing(study)) continue;    // the file was finished in between
     ++caught;
     check_resumed(study);
   }

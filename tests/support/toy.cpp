@@ -75,7 +75,8 @@ Dataset toy_samples(std::int64_t task, std::int64_t count) {
 
 ToyRun::ToyRun(std::unique_ptr<Strategy> strategy, ToyOptions options)
     : options_(std::move(options)), strategy_(std::move(strategy)) {
-  learner_ = std::make_unique<Learner>(toy_model(1, options_.encoder_decoder), LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
+  learner_ = std::make_unique<Learner>(toy_model(1, options_.encoder_decoder),
+                                       LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
   trainer_ = std::make_unique<Trainer>(*learner_, *strategy_, options_.train, sink);
   strategy_->attach(*learner_);
   std::vector<TaskInfo> infos;

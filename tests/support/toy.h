@@ -33,7 +33,7 @@ class VectorSink final : public RunSink {
 struct ToyOptions {
   std::uint64_t seed = 5;
   std::int64_t tasks = 2;
-  std::int64_t samples = 12;     ///< per task
+  std::int64_t samples = 12;  ///< per task
   AdapterOptions adapter = {
       .kind = "lora",
       .lora = {.rank = 2, .alpha = 4, .dropout = 0, .targets = {"q_proj", "v_proj", "down_proj"}, .first_layer = 0}};

@@ -1,5 +1,6 @@
 """Tests of the script checks in tools/: each must find what it is there for."""
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -57,12 +58,45 @@ class Budgets(unittest.TestCase):
             "core/a.cpp": f"int long_one(int a) {{\n{body}}}\n",
             "core/b.cpp": "void wide(int a, std::map<int, int> b, int c,\n          int d, int e, int f) {\n  work();\n}\n",
             "core/c.h": "// line\n" * 251,
-            "core/d.cpp": "// line\n" * 400}, "--strict")
+            "core/d.cpp": "// line\n" * 400})
         self.assertEqual(code, 1)
         self.assertIn("core/a.cpp:1: long_one() has 62 lines, budget 60", output)
         self.assertIn("core/b.cpp:1: wide() has 6 parameters, budget 5", output)
         self.assertIn("core/c.h: 251 lines, budget 250", output)
-        self.assertIn("4 files, 3 over budget", output)
+        self.assertIn("4 files, 3 over budget, 0 allowed", output)
+
+    def test_what_is_allowed_is_allowed_there_alone(self):
+        wide = "void wide(int a, int b, int c, int d, int e, int f) {\n}\n"
+        code, output = run("budgets", {"core/model/kernels/k.h": wide})
+        self.assertEqual(code, 0, output)
+        self.assertIn("0 over budget, 1 allowed", output)
+        code, output = run("budgets", {"core/model/kernels/k.h": "// line\n" * 251, "core/model/k.h": wide})
+        self.assertEqual(code, 1)
+        self.assertIn("2 over budget, 0 allowed", output)
+
+
+@unittest.skipUnless(shutil.which("clang-format-14"), "clang-format-14 is missing")
+class Format(unittest.TestCase):
+    STYLE = "BasedOnStyle: Google\nColumnLimit: 120\n"
+
+    def test_what_is_laid_out_otherwise_is_named(self):
+        files = {".clang-format": self.STYLE, "core/a.cpp": "int  a;\n", "core/b.h": "int b;\n", "tests/c.cpp": "int  c;\n"}
+        code, output = run("format", files)
+        self.assertEqual(code, 1)
+        self.assertIn("core/a.cpp: is laid out otherwise", output)
+        self.assertIn("tests/c.cpp", output)
+        self.assertNotIn("core/b.h", output)
+        code, output = run("format", files, "--except", "tests")
+        self.assertNotIn("tests/c.cpp", output)
+
+    def test_fix(self):
+        with tempfile.TemporaryDirectory() as root:
+            pathlib.Path(root, ".clang-format").write_text(self.STYLE)
+            file = pathlib.Path(root, "core", "a.cpp")
+            file.parent.mkdir()
+            file.write_text("int  a;\n")
+            subprocess.run([sys.executable, "-B", TOOLS / "check_format.py", root, "--fix"], check=True, capture_output=True)
+            self.assertEqual(file.read_text(), "int a;\n")
 
 
 class Tree(unittest.TestCase):

@@ -136,7 +136,9 @@ TEST_CASE("a hash tells every part", "[state]") {
   CHECK(hash_of(same) == expected);
   const std::vector<std::function<void(Everything&)>> changes = {
       [](Everything& e) { e.tensor = e.tensor + 1e-6; },
-      [](Everything& e) { e.tensor = e.tensor.contiguous().view({2, 3}); },
+      [](Everything& e) {
+        e.tensor = e.tensor.contiguous().view({2, 3});
+      },
       [](Everything& e) { e.tensor = e.tensor.to(at::kDouble); },
       [](Everything& e) { e.undefined = at::empty({0}); },
       [](Everything& e) { e.integer += 1; },
@@ -145,7 +147,9 @@ TEST_CASE("a hash tells every part", "[state]") {
       [](Everything& e) { e.text += " "; },
       [](Everything& e) { std::swap(e.integers[0], e.integers[1]); },
       [](Everything& e) { e.mapped[2] = 21; },
-      [](Everything& e) { e.texts = {"b", "", "c=d"}; },
+      [](Everything& e) {
+        e.texts = {"b", "", "c=d"};
+      },
       [](Everything& e) { e.named["x"] = at::full({2}, 1.25); },
       [](Everything& e) { e.listed.pop_back(); },
       [](Everything& e) { e.random.next(); }};
@@ -196,12 +200,14 @@ TEST_CASE("what a state lacks, or holds as something else, is named with its fil
   double real = 0;
   CHECK_THROWS_WITH(load([&](StateLoader& l) { l.object("new", part); }),
                     Contains(file.string()) && Contains("'new/n'") && Contains("another version"));
-  CHECK_THROWS_WITH(load([&](StateLoader& l) { l.tensor("old/n", tensor); }), Contains("'old/n'") && Contains("a tensor"));
+  CHECK_THROWS_WITH(load([&](StateLoader& l) { l.tensor("old/n", tensor); }),
+                    Contains("'old/n'") && Contains("a tensor"));
   CHECK_THROWS_WITH(load([&](StateLoader& l) { l.text("old/n", text); }), Contains("'old/n'") && Contains("a text"));
   load([&](StateLoader& l) { l.real("old/n", real); });
   CHECK(real == 5);
   model::write_safetensors(file, {}, {{"old/n", "=5"}, {"lost", "tensor"}, {"big", "99999999999999999999"}});
-  CHECK_THROWS_WITH(load([&](StateLoader& l) { l.object("old", part); }), Contains("'old/n' is '=5'") && Contains("whole number"));
+  CHECK_THROWS_WITH(load([&](StateLoader& l) { l.object("old", part); }),
+                    Contains("'old/n' is '=5'") && Contains("whole number"));
   CHECK_THROWS_WITH(load([&](StateLoader& l) { l.tensor("lost", tensor); }), Contains("'lost'"));
   CHECK_THROWS_WITH(load([&](StateLoader& l) { l.integer("big", part.n); }), Contains("'big'"));
   write_file_atomically(file, "short");

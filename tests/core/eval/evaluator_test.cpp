@@ -120,7 +120,12 @@ data::Stream three_tasks() {
 }
 
 Scripted three_answers() {
-  return Scripted({{"a?", "one"}, {"b?", "no"}, {"c?", "because: six"}, {"d?", "vier"}, {"e?", "a b d"}, {"h?", "h"},
+  return Scripted({{"a?", "one"},
+                   {"b?", "no"},
+                   {"c?", "because: six"},
+                   {"d?", "vier"},
+                   {"e?", "a b d"},
+                   {"h?", "h"},
                    {"held out", "x"}});
 }
 }  // namespace
@@ -242,8 +247,10 @@ TEST_CASE("the likeliest label is the one whose tokens and end have the largest 
   Strategy plain;
   const std::vector<std::string> labels = {"A", "B", "C", "no"};
   std::vector<data::Example> rows;
-  for (const char* prompt : {"first prompt", "2", "another one", "x y z", "Is it?", "why"}) rows.push_back(row(prompt, "A"));
-  data::Stream stream{"labels", {task("labelled", "accuracy", rows, labels), task("free", "exact_match", {row("q", "r")})}};
+  for (const char* prompt : {"first prompt", "2", "another one", "x y z", "Is it?", "why"})
+    rows.push_back(row(prompt, "A"));
+  data::Stream stream{"labels",
+                      {task("labelled", "accuracy", rows, labels), task("free", "exact_match", {row("q", "r")})}};
   EvalOptions options;
   options.protocol = "labels";
   Bench bench(plain, stream, options);
@@ -298,7 +305,8 @@ TEST_CASE("equal prompts are answered once, and again only when adapters changed
 
 TEST_CASE("answers do not depend on how many are decoded at once", "[eval]") {
   std::vector<data::Example> rows;
-  for (int i = 0; i < 9; ++i) rows.push_back(row(std::string(static_cast<std::size_t>(1 + i * i), static_cast<char>('a' + i)), "x"));
+  for (int i = 0; i < 9; ++i)
+    rows.push_back(row(std::string(static_cast<std::size_t>(1 + i * i), static_cast<char>('a' + i)), "x"));
   std::vector<std::vector<std::string>> predictions;
   for (const std::int64_t slots : {1, 4, 32}) {
     Strategy plain;
@@ -324,7 +332,8 @@ TEST_CASE("prompts come from the token cache the second time, the same", "[eval]
     Bench bench(strategy, three_tasks(), {.cache = cache.path()});
     bench.evaluate(0);
     std::int64_t files = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(cache.path())) files += entry.is_regular_file();
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(cache.path()))
+      files += entry.is_regular_file();
     CHECK(files == 3);
     if (round == 0)
       first = strategy.asked;
@@ -337,7 +346,8 @@ TEST_CASE("progress counts tasks to their end", "[eval]") {
   Scripted strategy = three_answers();
   Bench bench(strategy, three_tasks());
   std::vector<std::pair<std::int64_t, std::int64_t>> calls;
-  bench.evaluator.evaluate(0, 3, bench.sink, [&](std::int64_t done, std::int64_t total) { calls.emplace_back(done, total); });
+  bench.evaluator.evaluate(0, 3, bench.sink,
+                           [&](std::int64_t done, std::int64_t total) { calls.emplace_back(done, total); });
   REQUIRE_FALSE(calls.empty());
   CHECK(calls.back() == std::pair<std::int64_t, std::int64_t>{3, 3});
 }

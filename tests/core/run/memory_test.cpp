@@ -57,9 +57,9 @@ TEST_CASE("activations are computed again where the memory asks for it, or as th
   model::TrainingCase step = kLarge;
   step.adapted = {0};
   const auto bytes = static_cast<std::int64_t>(model::estimate_memory(model->config(), step).total());
-  CHECK(wants_recompute(options, model->config(), step, bytes));          // nine tenths are less
+  CHECK(wants_recompute(options, model->config(), step, bytes));  // nine tenths are less
   CHECK_FALSE(wants_recompute(options, model->config(), step, 2 * bytes));
-  CHECK_FALSE(wants_recompute(options, model->config(), step, 0));        // unknown
+  CHECK_FALSE(wants_recompute(options, model->config(), step, 0));  // unknown
   options.recompute = "never";
   CHECK_FALSE(wants_recompute(options, model->config(), step, 1));
   options.recompute = "always";

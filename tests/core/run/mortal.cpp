@@ -1,5 +1,5 @@
-// Replay with all that a resumed run must bring back: a buffer with its random stream, a moving average, two adapters, a
-// report. Dies where $MNEME_TEST_DIE says: "stage:step:how"; step 0 is before the stage, how is kill or throw.
+// Replay with all that a resumed run must bring back: a buffer with its random stream, a moving average, two adapters,
+// a report. Dies where $MNEME_TEST_DIE says: "stage:step:how"; step 0 is before the stage, how is kill or throw.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 

@@ -48,15 +48,16 @@ class Laboratory {
   fs::path data(const std::string& task) const { return root_ / ("suite/" + task + "/train.json"); }
 
   /// A run's directory with the usual settings and more YAML.
-  fs::path prepare(const std::string& name, const std::string& strategy, const std::string& train = "learning_rate: 0.01",
-                   const std::string& task_two = "") const {
+  fs::path prepare(const std::string& name, const std::string& strategy,
+                   const std::string& train = "learning_rate: 0.01", const std::string& task_two = "") const {
     const fs::path directory = root_ / (name + "/0123456789ab");
     const std::string yaml = fmt::format(
         "seed: 4\nmodel: {{path: {0}/model}}\nstrategy: {{name: {1}}}\n"
         "adapter: {{rank: 2, dropout: 0.1, targets: [q_proj, v_proj]}}\n"
         "train: {{batch_size: 3, accumulation: 2, max_length: 48, optimizer_reset: never{2}}}\n"
         "save: {{adapters: all}}\n"
-        "stream: {{kind: files, name: suite, root: {0}, directory: suite, order: [one, two, three], max_test: 3, tasks: {{\n"
+        "stream: {{kind: files, name: suite, root: {0}, directory: suite, order: [one, two, three], max_test: 3, "
+        "tasks: {{\n"
         "  one: {{metric: exact_match, more_metrics: [rouge1], max_new_tokens: 4}},\n"
         "  two: {{metric: exact_match, max_new_tokens: 4{3}}},\n"
         "  three: {{metric: exact_match, max_new_tokens: 4}}}}}}\n",
@@ -106,7 +107,8 @@ bool killed_at(const fs::path& directory, const std::string& where) {
 /// All of a record that the same run must repeat: everything but times and memory.
 std::string repeatable(const fs::path& file) {
   const record::Record record(file);
-  std::string text = fmt::format("{} {} {} {}\n", record.run_id(), to_string(record.status()), record.error(), record.config());
+  std::string text =
+      fmt::format("{} {} {} {}\n", record.run_id(), to_string(record.status()), record.error(), record.config());
   for (const auto& e : record.steps())
     text += fmt::format("step {} {} {} {} {:a} {:a} {}\n", e.task, e.phase, e.epoch, e.step, e.lr, e.loss, e.tokens);
   for (const auto& e : record.terms()) text += fmt::format("term {} {} {:a}\n", e.step, e.name, e.value);
@@ -132,7 +134,8 @@ std::map<std::int64_t, std::int64_t> steps_per_task(const fs::path& directory) {
 }
 }  // namespace
 
-TEST_CASE("a run killed within any stage and gone on with leaves the record of an undisturbed one, bit for bit", "[run]") {
+TEST_CASE("a run killed within any stage and gone on with leaves the record of an undisturbed one, bit for bit",
+          "[run]") {
   const Laboratory laboratory;
   const fs::path whole = laboratory.prepare("whole", TEST_MORTAL), killed = laboratory.prepare("killed", TEST_MORTAL);
   REQUIRE(execute(whole) == RunStatus::kDone);
@@ -151,8 +154,9 @@ TEST_CASE("a run killed within any stage and gone on with leaves the record of a
   }
   REQUIRE(execute(killed) == RunStatus::kDone);
   CHECK(repeatable(killed / "run.h5") == repeatable(whole / "run.h5"));
-  for (const char* file : {"checkpoints/state.safetensors", "adapters/1/default/adapter_model.safetensors",
-                           "adapters/3/default/adapter_model.safetensors", "adapters/3/three/adapter_model.safetensors"}) {
+  for (const char* file :
+       {"checkpoints/state.safetensors", "adapters/1/default/adapter_model.safetensors",
+        "adapters/3/default/adapter_model.safetensors", "adapters/3/three/adapter_model.safetensors"}) {
     INFO(file);
     CHECK(read_file(killed / file) == read_file(whole / file));
   }

@@ -195,7 +195,8 @@ TEST_CASE("answers under a repetition penalty and of beams are transformers'", "
     CHECK(c.answers_with({.slots = 3, .repetition_penalty = 1.4}, false) == c.recorded("penalised"));
     CHECK(c.answers_with({.slots = 7, .repetition_penalty = 1.2, .beam = {.beams = 3, .length_penalty = 0.7}}, true) ==
           c.recorded("beams"));
-    CHECK(c.answers_with({.slots = 1, .beam = {.beams = 2, .early_stopping = true}}, true) == c.recorded("early_beams"));
+    CHECK(c.answers_with({.slots = 1, .beam = {.beams = 2, .early_stopping = true}}, true) ==
+          c.recorded("early_beams"));
   }
 }
 

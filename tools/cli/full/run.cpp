@@ -22,18 +22,23 @@ void ask_to_stop(int number) {
 }  // namespace
 
 Command run_command() {
-  return {"run", "DIR", "runs DIR/.hydra/resolved.json, or goes on with it (started by `mneme run`)",
-          [](const Arguments& arguments) {
-            if (arguments.size() != 1) throw UsageError("run takes one argument: the directory of a run");
-            plugin::PluginRegistry plugins(plugin::plugin_search_path());
-            for (const int number : {SIGINT, SIGTERM}) std::signal(number, ask_to_stop);
-            switch (run::execute(std::filesystem::absolute(arguments[0]), plugins, [] { return stop_requested != 0; })) {
-              case RunStatus::kDone: return kSuccess;
-              case RunStatus::kDiverged: return kDiverged;
-              case RunStatus::kRunning: return kStopped;
-              default: return kFailure;
-            }
-          }};
+  return {
+      "run", "DIR", "runs DIR/.hydra/resolved.json, or goes on with it (started by `mneme run`)",
+      [](const Arguments& arguments) {
+        if (arguments.size() != 1) throw UsageError("run takes one argument: the directory of a run");
+        plugin::PluginRegistry plugins(plugin::plugin_search_path());
+        for (const int number : {SIGINT, SIGTERM}) std::signal(number, ask_to_stop);
+        switch (run::execute(std::filesystem::absolute(arguments[0]), plugins, [] { return stop_requested != 0; })) {
+          case RunStatus::kDone:
+            return kSuccess;
+          case RunStatus::kDiverged:
+            return kDiverged;
+          case RunStatus::kRunning:
+            return kStopped;
+          default:
+            return kFailure;
+        }
+      }};
 }
 
 }  // namespace mneme::cli
