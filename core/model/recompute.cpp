@@ -39,13 +39,13 @@ struct LayerPass {
     return all;
   }
 
-  at::Tensor run(const at::Tensor& hidden) {
+  /// \param stream what adapter dropout draws from; nullptr for none
+  at::Tensor run(const at::Tensor& hidden, RandomStream* stream) {
     StackRequest now = request;
     now.adapters = &adapters;
     now.attention = &attention;
     if (memory.states.defined()) now.memory = &memory;
-    std::optional<RandomStream> stream = dropout;
-    now.context.dropout = stream ? &*stream : nullptr;
+    now.context.dropout = stream;
     const StackOutput out = run_stack(*weights, hidden, now);
     return out.delta.defined() ? out.residual + out.delta : out.residual;
   }
@@ -64,6 +64,7 @@ class RecomputeNode final : public blocks::BackwardNode {
     const at::AutoGradMode on(true);
     const at::Tensor input = hidden.detach().requires_grad_(needs(0));
     LayerPass again = *pass;
+    RandomStream* dropout = again.dropout ? &*again.dropout : nullptr;
     Gradients wanted;
     std::vector<std::size_t> edges;
     const auto want = [&](const at::Tensor& tensor, std::size_t edge) {
@@ -77,8 +78,9 @@ class RecomputeNode final : public blocks::BackwardNode {
       *source = source->detach().requires_grad_(true);
       want(*source, edge++);
     }
-    const Gradients found = torch::autograd::grad({again.run(input)}, wanted, {gradients[0]}, /*retain_graph=*/false,
-                                                  /*create_graph=*/false, /*allow_unused=*/true);
+    const Gradients found =
+        torch::autograd::grad({again.run(input, dropout)}, wanted, {gradients[0]}, /*retain_graph=*/false,
+                              /*create_graph=*/false, /*allow_unused=*/true);
     for (std::size_t i = 0; i < edges.size(); ++i) result[edges[i]] = found[i];
     return result;
   }
@@ -111,7 +113,7 @@ at::Tensor run_layer(LayerPass pass, const at::Tensor& hidden) {
   at::Tensor out;
   {
     const c10::NoGradGuard no_grad;
-    out = pass.run(hidden);
+    out = pass.run(hidden, pass.request.context.dropout);
   }
   if (!recorded) return out;
   auto node = blocks::make_node<RecomputeNode>(std::move(edges));
@@ -127,7 +129,6 @@ StackOutput run_stack_recomputed(const ModelWeights& weights, const at::Tensor& 
                                  const PackedAttention& attention) {
   MNEME_CHECK(request.capture_linears.empty(), "Inputs of linears cannot be captured where layers are computed again");
   StackOutput output{.residual = hidden};
-  RandomStream* dropout = request.context.dropout;
   const std::int64_t end = request.end_layer;
   const ActiveAdapters* adapters = request.adapters;
   for (std::int64_t layer = request.first_layer; layer < end; ++layer) {
@@ -138,8 +139,7 @@ StackOutput run_stack_recomputed(const ModelWeights& weights, const at::Tensor& 
     pass.request.want_hidden = false;
     pass.adapters = adapters_of_layer(weights, adapters, layer);
     if (request.memory != nullptr) pass.memory = *request.memory;
-    // Each layer draws from a stream of its own, so that it can draw the same again.
-    if (dropout != nullptr) pass.dropout.emplace(dropout->next(), "recompute");
+    if (request.context.dropout != nullptr) pass.dropout = *request.context.dropout;
     output.residual = run_layer(std::move(pass), output.residual);
   }
   return output;
