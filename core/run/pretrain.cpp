@@ -92,10 +92,10 @@ std::unique_ptr<text::Tokenizer> make_tokenizer(const PretrainOptions& options) 
   if (options.vocabulary == 0) {
     write_file_atomically(options.output / "tokenizer_config.json", text::ByteTokenizer::config_json());
   } else {
-    constexpr std::size_t kDocuments = 20000;
+    constexpr std::size_t kGenerated = 5000;  // their words are few
     Documents documents(options.text);
     std::vector<std::string> texts;
-    while (texts.size() < kDocuments) {
+    while (texts.size() < documents.count().value_or(kGenerated)) {
       const auto [prompt, text] = documents.next();
       texts.push_back(prompt + text);
     }

@@ -46,6 +46,10 @@ std::pair<std::string, std::string> Documents::next() {
   return rows_[next_++];
 }
 
+std::optional<std::size_t> Documents::count() const {
+  return rows_.empty() ? std::nullopt : std::optional(rows_.size());
+}
+
 void Documents::read(const std::filesystem::path& file, bool answers) {
   const std::string text = read_file(file);
   if (file.extension() == ".json") {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,9 @@ class Documents {
   explicit Documents(const PretrainText& options);
 
   std::pair<std::string, std::string> next();
+
+  /// Documents of the files, after which they come again; none for generated text, which never ends.
+  std::optional<std::size_t> count() const;
 
  private:
   void read(const std::filesystem::path& file, bool answers);
