@@ -3,85 +3,11 @@
 
 #include "core/base/error.h"
 #include "core/strategy/prompt_features.h"
+#include "plugins/seta/seta_test_support.h"
 #include "tests/support/catch.h"
-#include "tests/support/toy.h"
 
 using namespace mneme;
 using namespace mneme::test;
-
-namespace {
-using Changes = std::map<std::string, ParamValue>;
-
-ToyOptions toy(std::int64_t tasks) {
-  ToyOptions options;
-  options.tasks = tasks;
-  return options;
-}
-
-Changes with(const std::string& backend, Changes more = {}) {
-  more["backend"] = backend;
-  more.emplace("density", 0.1);
-  more.emplace("gate_lambda", 0.1);
-  return more;
-}
-
-AdapterId adapter_of(ToyRun& run, std::int64_t task) {
-  return run.learner().bank().find("task" + std::to_string(task));
-}
-
-at::Tensor logits(ToyRun& run, std::int64_t task) {
-  ForwardSpec spec = with_adapters({adapter_of(run, task)});
-  spec.want_logits = true;
-  at::NoGradGuard off;
-  return run.learner().forward(spec, make_batch(toy_samples(task, 6))).logits;
-}
-
-/// The plugin's state, as any outsider can see it: what visit_state() names.
-class Collector final : public StateVisitor {
- public:
-  std::map<std::string, at::Tensor> tensors;
-
- protected:
-  void on_tensor(const std::string& path, at::Tensor& value) override {
-    if (value.defined()) tensors[path] = value.clone();
-  }
-  void on_integer(const std::string&, std::int64_t&) override {}
-  void on_real(const std::string&, double&) override {}
-  void on_text(const std::string&, std::string&) override {}
-};
-
-std::map<std::string, at::Tensor> state_of(ToyRun& run) {
-  Collector collector;
-  collector.object("s", run.strategy());
-  return collector.tensors;
-}
-
-at::Tensor ids_of(ToyRun& run, std::int64_t task, std::int64_t linear) {
-  return state_of(run).at(fmt::format("s/units/{}/ids/{}", task, linear));
-}
-
-std::int64_t linears_of(ToyRun& run) {
-  std::int64_t count = 0;
-  for (const auto& [name, value] : state_of(run)) count += name.starts_with("s/units/1/ids/");
-  return count;
-}
-
-/// Values of a task's units of one linear: a row each.
-at::Tensor units_of(ToyRun& run, std::int64_t task, std::int64_t linear) {
-  const AdapterBank& bank = run.learner().bank();
-  const AdapterId id = adapter_of(run, task);
-  std::vector<std::int64_t> order;
-  std::map<std::int64_t, std::vector<at::Tensor>> parts;
-  for (const ParameterView& view : bank.views(id)) {
-    if (!parts.contains(view.linear)) order.push_back(view.linear);
-    const at::Tensor part = view.of(bank.values(id).detach());
-    parts[view.linear].push_back(view.role == ParameterRole::kLoraB ? part.t()
-                                 : part.dim() == 1                  ? part.unsqueeze(1)
-                                                                    : part);
-  }
-  return at::cat(parts.at(order.at(static_cast<std::size_t>(linear))), 1).clone();
-}
-}  // namespace
 
 TEST_CASE("a unit that two tasks hold has one value, and sharing lets parameters grow slowly", "[seta]") {
   for (const char* backend : {"components", "elements"}) {
@@ -188,74 +114,6 @@ TEST_CASE("without sharing, or with frozen shared units, an oracle never forgets
       CHECK((changes.contains("share") ? shared == 0 : shared > 0));
     }
   }
-}
-
-TEST_CASE("the anchor is lambda/2 sum (|T|-1) Om (v - v*)^2 with Om of mean 1 per expert", "[seta]") {
-  const double lambda = 3;
-  ToyRun run(make_strategy("seta", with("elements", {{"lambda", lambda}, {"fisher_samples", std::int64_t{0}}})),
-             toy(2));
-  run.train_stage(1);
-  // By hand from the Fisher service and the ids alone.
-  const at::Tensor fisher = run.learner().fisher_diagonal(with_adapters({adapter_of(run, 1)}), run.view(1).train, 0);
-  run.strategy().before_task(run.learner(), run.view(2));
-  const StepBatch step = split_step({{"current", run.view(2).train}}, 1).front();
-  const Terms start = run.strategy().loss(run.learner(), step);
-  REQUIRE(start.size() == 2);
-  CHECK(start[1].name == "anchor");
-  CHECK(start[1].weight == lambda);
-  CHECK(start[1].value.item<double>() == 0);
-
-  std::vector<double> importance;
-  std::vector<std::int64_t> shared;  // places in the second task's flat vector
-  std::int64_t first_offset = 0, second_offset = 0;
-  for (std::int64_t i = 0; i < linears_of(run); ++i) {
-    const at::Tensor old = ids_of(run, 1, i), own = ids_of(run, 2, i);
-    for (std::int64_t b = 0; b < own.numel(); ++b)
-      for (std::int64_t a = 0; a < old.numel(); ++a)
-        if (own[b].item<std::int64_t>() == old[a].item<std::int64_t>()) {
-          shared.push_back(second_offset + b);
-          importance.push_back(fisher[first_offset + a].item<double>());
-        }
-    first_offset += old.numel();
-    second_offset += own.numel();
-  }
-  REQUIRE(shared.size() > 1);
-  double mean = 0;
-  for (const double value : importance) mean += value / static_cast<double>(importance.size());
-  RandomStream rng(3, "moves");
-  at::Tensor moves = at::zeros_like(run.learner().bank().values());
-  for (std::int64_t i = 0; i < moves.numel(); ++i) moves.data_ptr<float>()[i] = static_cast<float>(0.1 * rng.normal());
-  run.learner().bank().values().add_(moves);
-  double expected = 0;
-  for (std::size_t i = 0; i < shared.size(); ++i)
-    expected += 0.5 * std::max(importance[i] / mean, 1e-3) * std::pow(moves[shared[i]].item<double>(), 2);
-  const Terms moved = run.strategy().loss(run.learner(), step);
-  CHECK(moved[1].value.item<double>() == Approx(expected).epsilon(1e-4));
-
-  // Its gradient is Om (v - v*) on shared units and exactly zero on unique ones.
-  run.learner().bank().gradient().zero_();
-  moved[1].value.backward();
-  at::Tensor gradient = run.learner().bank().gradient().clone();
-  for (std::size_t i = 0; i < shared.size(); ++i) {
-    const double slope = std::max(importance[i] / mean, 1e-3) * moves[shared[i]].item<double>();
-    CHECK(gradient[shared[i]].item<double>() == Approx(slope).epsilon(1e-3).margin(1e-7));
-    gradient[shared[i]] = 0;
-  }
-  CHECK(gradient.abs().max().item<float>() == 0);
-}
-
-TEST_CASE("lambda 0 lets shared units move freely, a stiff anchor holds them", "[seta]") {
-  const auto moved = [](double lambda) {
-    ToyOptions options = toy(2);
-    options.train.learning_rate = 1e-4;
-    ToyRun run(make_strategy("seta", with("elements", {{"lambda", lambda}})), options);
-    run.train_stage(1);
-    const at::Tensor before = logits(run, 1);
-    run.train_stage(2);
-    return (logits(run, 1) - before).abs().max().item<double>();
-  };
-  CHECK(moved(0) > 0);
-  CHECK(moved(1e8) < 0.5 * moved(0));
 }
 
 TEST_CASE("the same task again takes the same elements, and nothing grows", "[seta]") {

@@ -1,4 +1,5 @@
-// What strategies cost per optimiser step, in one process: strategy_cost seq kif ilora [--rows N] [--rounds N]
+// What strategies cost per optimiser step, in one process:
+//   strategy_cost seq kif ilora [--rows N] [--rounds N] [--layers N: a random model of the built-in one's width]
 // Every strategy trains the built-in model on the same samples in turns of a few steps, so that whatever slows the
 // machine down slows all of them; the CPU time of the second task's steps counts, in which replay and penalties act.
 #include <ATen/Parallel.h>
@@ -7,11 +8,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/model/config.h"
 #include "tests/support/toy.h"
 
 namespace {
@@ -41,13 +44,21 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
+std::shared_ptr<model::Transformer> built_in_or_deeper(std::int64_t layers) {
+  const auto nano = std::filesystem::path(MNEME_SOURCE_DIR) / "models/nano";
+  if (layers == 0) return model::Transformer::load(nano, c10::ScalarType::Float);
+  model::TransformerConfig config = model::read_config(nano / "config.json");
+  config.num_hidden_layers = layers;
+  RandomStream weights(1, "cost/model");
+  return model::Transformer::random(config, c10::ScalarType::Float, weights);
+}
+
 struct Contender {
-  explicit Contender(const std::string& strategy_name) : name(strategy_name), strategy(make_strategy(name)) {
+  Contender(const std::string& strategy_name, std::int64_t layers)
+      : name(strategy_name), strategy(make_strategy(name)) {
     LearnerOptions options;
     options.adapter.lora = {.rank = 8, .alpha = 32, .dropout = 0, .targets = {"all-linear"}, .first_layer = 0};
-    learner = std::make_unique<Learner>(
-        model::Transformer::load(std::filesystem::path(MNEME_SOURCE_DIR) / "models/nano", c10::ScalarType::Float),
-        options, sink);
+    learner = std::make_unique<Learner>(built_in_or_deeper(layers), options, sink);
     trainer = std::make_unique<Trainer>(*learner, *strategy,
                                         TrainOptions{.epochs = 1, .batch_size = 4, .learning_rate = 1e-4}, sink);
     strategy->attach(*learner);
@@ -77,15 +88,18 @@ struct Contender {
 
 int main(int argc, char** argv) {
   at::set_num_threads(1);
+  std::vector<std::string> names;
   std::vector<std::unique_ptr<Contender>> contenders;
-  std::int64_t rows = 160, rounds = 15;
+  std::map<std::string, std::int64_t> numbers = {{"--rows", 160}, {"--rounds", 15}, {"--layers", 0}};
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if ((argument == "--rows" || argument == "--rounds") && i + 1 < argc)
-      (argument == "--rows" ? rows : rounds) = std::stoll(argv[++i]);
+    if (numbers.contains(argument) && i + 1 < argc)
+      numbers[argument] = std::stoll(argv[++i]);
     else
-      contenders.push_back(std::make_unique<Contender>(argument));
+      names.push_back(argument);
   }
+  for (const std::string& name : names) contenders.push_back(std::make_unique<Contender>(name, numbers["--layers"]));
+  const std::int64_t rows = numbers["--rows"], rounds = numbers["--rounds"];
   for (auto& contender : contenders) contender->train(1, rows);
   for (std::int64_t round = 0; round < rounds; ++round)
     for (auto& contender : contenders) contender->seconds.push_back(contender->train(2, rows));
