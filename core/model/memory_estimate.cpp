@@ -65,12 +65,10 @@ class Counter {
     return false;
   }
 
-  /// Input of a group that its adapter's gradient needs, where nothing else keeps it. Adapters of a bf16 model keep an
-  /// fp32 copy.
+  /// Input of a group that its adapter's gradient needs, where nothing else keeps it.
   double input_bytes(std::int64_t group, std::int64_t rows, bool kept_anyway) const {
     if (group < 0 || !adapted(group)) return 0;
     const auto width = static_cast<double>(rows * shape_.groups[static_cast<std::size_t>(group)].in);
-    if (step_.dtype != c10::ScalarType::Float && !step_.full) return 4 * width;
     return kept_anyway ? 0 : element_ * width;
   }
 

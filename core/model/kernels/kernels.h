@@ -133,6 +133,13 @@ struct Dropout {
   bool accumulate = false;  ///< out += instead
 };
 
+/// Between bf16 and fp32, element by element.
+struct Conversion {
+  std::int64_t count = 0;
+  void* half = nullptr;
+  float* single = nullptr;
+};
+
 /// The kernels for one instruction set.
 struct Table {
   const char* name;
@@ -159,6 +166,8 @@ struct Table {
   std::int64_t (*cache_scratch)(const CacheAttention& args);
   void (*cache_attention)(const CacheAttention& args, std::int64_t row, std::int64_t kv_head, float* scratch);
   void (*dropout)(const Dropout& args);
+  void (*widen)(const Conversion& args);   ///< single = half
+  void (*narrow)(const Conversion& args);  ///< half = single, rounded to the nearest
 };
 
 /// The best table for this CPU. The environment variable MNEME_CPU = avx512, avx2 or baseline asks for a lesser one.

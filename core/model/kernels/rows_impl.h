@@ -154,6 +154,16 @@ void dropout_range(const Dropout& g) {
   }
 }
 
+void widen(const Conversion& g) {
+  const auto* half = static_cast<const Bf16*>(g.half);
+  for_vectors(g.count, [&](std::int64_t j, std::int64_t n) { store(g.single + j, load(half + j, n), n); });
+}
+
+void narrow(const Conversion& g) {
+  auto* half = static_cast<Bf16*>(g.half);
+  for_vectors(g.count, [&](std::int64_t j, std::int64_t n) { store(half + j, load(g.single + j, n), n); });
+}
+
 #define MNEME_DISPATCH(name, Args, function)                       \
   void name(const Args& args) {                                    \
     with_type(args.type, [&]<class T>(T*) { function<T>(args); }); \

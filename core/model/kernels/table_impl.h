@@ -26,7 +26,9 @@ constexpr Table make_table(const char* name) {
           .cache_store = cache_store,
           .cache_scratch = cache_scratch,
           .cache_attention = cache_attention,
-          .dropout = dropout};
+          .dropout = dropout,
+          .widen = widen,
+          .narrow = narrow};
 }
 
 }  // namespace
