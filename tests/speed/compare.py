@@ -2,13 +2,13 @@
 """Mneme against Hugging Face transformers and PEFT: the same weights, ids and settings, in turns on the same cores.
 
 usage: compare.py [WORKLOAD ...] [--program build/tests/speed_own_side] [--pairs 3] [--threads 2] [--json FILE]
-                  [--steps N] [--tiny] [--keep DIR] [--list]
+                  [--steps N] [--most-load CORES] [--tiny] [--keep DIR] [--list]
 
 Run it with a Python that has torch, transformers and peft. Each pair is one process of ours and one of the peer's, one
 after the other (A B A B); what they computed is compared before anything is said about speed, and a workload whose
 results differ has no ratio. Ratios are medians over the pairs. A training step is forward, backward, clipping and
 AdamW; the first one of each process is warm-up. Memory is the process's own high-water mark. A process beside which
-others used more than a quarter of a core is run once more; `load` of the table says what was left of that.
+others used more than --most-load cores is run once more; `load` of the table says what was left of that.
 Exits 1 where results differ, 77 where a library is missing. docs/speed.md says how to read the table.
 """
 import argparse
@@ -24,7 +24,6 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-MOST_FOREIGN_LOAD = 0.25  # of one core
 
 try:
     import peft
@@ -79,8 +78,9 @@ def busy_seconds():
     return busy / os.sysconf("SC_CLK_TCK")
 
 
-def run_side(command, job, directory, threads):
+def run_side(command, job, directory, options):
     """The result of one process, with the cores' `load` by others."""
+    threads = options.threads
     job_file, result_file = directory / "job.json", directory / "result.json"
     job_file.write_text(json.dumps(job | dict(threads=threads)))
     environment = os.environ | dict(OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1",
@@ -94,7 +94,7 @@ def run_side(command, job, directory, threads):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime
         load = max(0, (busy_seconds() - busy - spent) / (time.time() - start))
-        if load <= MOST_FOREIGN_LOAD:
+        if load <= options.most_load:
             break
     return json.loads(result_file.read_text()) | dict(load=load)
 
@@ -152,7 +152,7 @@ def measure(name, job, directory, options):
     row = dict(workload=name, pairs=options.pairs)
     for pair in range(options.pairs):
         for side, command in sides.items():
-            results[side].append(run_side(command, job, directory, options.threads))
+            results[side].append(run_side(command, job, directory, options))
         if pair == 0:
             row["check"], row["equal"] = compare(name, job, results["own"][0], results["peer"][0])
             if not row["equal"]:
@@ -190,6 +190,8 @@ def parse_arguments():
     parser.add_argument("--program", default=str(HERE.parents[1] / "build/tests/speed_own_side"))
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--most-load", type=float, default=0.25, metavar="CORES",
+                        help="work of others on the same cores that makes a process run once more (default 0.25)")
     parser.add_argument("--steps", type=int, default=0, help="timed training steps (0: the workload's own)")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--keep", type=pathlib.Path, help="directory for the models, used again if they are there")
