@@ -84,10 +84,8 @@ class Counter {
       kept += bytes(n, q + q + d) + bytes(step_.source_rows, 2 * kv);
       kept += input_bytes(w.cross.input.index, n, false) + input_bytes(w.cross.output.index, n, true);
     }
-    const bool swiglu = c_.gated_mlp && c_.hidden_act == "silu";
-    kept += bytes(n, swiglu ? 2 * f : c_.gated_mlp ? 3 * f : f);
-    return kept + input_bytes(w.mlp_input.index, n, false) +
-           input_bytes(w.mlp_output.index, n, !swiglu && !c_.gated_mlp);
+    kept += bytes(n, c_.gated_mlp ? 2 * f : f);
+    return kept + input_bytes(w.mlp_input.index, n, false) + input_bytes(w.mlp_output.index, n, false);
   }
 
   /// Forward copies of all linears, backward copies of those that a gradient passes.

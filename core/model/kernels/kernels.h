@@ -51,13 +51,17 @@ struct AddNormBackward {
   float* grad_weight = nullptr;         ///< [dim], added to; or nullptr
 };
 
-/// silu(gate) · up on rows [2·width].
-struct Swiglu {
+enum class Function { kSilu, kGelu, kGeluTanh, kRelu };
+
+/// f(x), or f(gate) · value on rows [2·width].
+struct Activation {
   Storage type = Storage::kFloat;
+  Function function = Function::kSilu;
+  bool gated = true;
   std::int64_t rows = 0, width = 0;
-  const void* gate_up = nullptr;
-  const void* grad = nullptr;  ///< backward only
-  void* out = nullptr;         ///< [rows, width]; backward: [rows, 2·width]
+  const void* x = nullptr;     ///< [rows, width], or gated [rows, 2·width] with the gate first
+  const void* grad = nullptr;  ///< backward only, [rows, width]
+  void* out = nullptr;         ///< [rows, width]; backward: like x
 };
 
 /// Cross-entropy of rows of logits.
@@ -152,8 +156,8 @@ struct Table {
   void (*gemm)(const Gemm& args);
   void (*add_norm_forward)(const AddNormForward& args);
   void (*add_norm_backward)(const AddNormBackward& args);
-  void (*swiglu_forward)(const Swiglu& args);
-  void (*swiglu_backward)(const Swiglu& args);
+  void (*activation_forward)(const Activation& args);
+  void (*activation_backward)(const Activation& args);
   void (*label_loss_forward)(const LabelLoss& args);
   void (*label_loss_backward)(const LabelLoss& args);
   /// Floats of scratch that one attention task needs at most for so many keys; backward needs more.
