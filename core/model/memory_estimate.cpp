@@ -65,12 +65,10 @@ class Counter {
     return false;
   }
 
-  /// Input of a group that its adapter's gradient needs, where nothing else keeps it. Adapters of a bf16 model keep an
-  /// fp32 copy.
+  /// Input of a group that its adapter's gradient needs, where nothing else keeps it.
   double input_bytes(std::int64_t group, std::int64_t rows, bool kept_anyway) const {
     if (group < 0 || !adapted(group)) return 0;
     const auto width = static_cast<double>(rows * shape_.groups[static_cast<std::size_t>(group)].in);
-    if (step_.dtype != c10::ScalarType::Float && !step_.full) return 4 * width;
     return kept_anyway ? 0 : element_ * width;
   }
 
@@ -86,10 +84,8 @@ class Counter {
       kept += bytes(n, q + q + d) + bytes(step_.source_rows, 2 * kv);
       kept += input_bytes(w.cross.input.index, n, false) + input_bytes(w.cross.output.index, n, true);
     }
-    const bool swiglu = c_.gated_mlp && c_.hidden_act == "silu";
-    kept += bytes(n, swiglu ? 2 * f : c_.gated_mlp ? 3 * f : f);
-    return kept + input_bytes(w.mlp_input.index, n, false) +
-           input_bytes(w.mlp_output.index, n, !swiglu && !c_.gated_mlp);
+    kept += bytes(n, c_.gated_mlp ? 2 * f : f);
+    return kept + input_bytes(w.mlp_input.index, n, false) + input_bytes(w.mlp_output.index, n, false);
   }
 
   /// Forward copies of all linears, backward copies of those that a gradient passes.

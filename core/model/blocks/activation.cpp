@@ -28,48 +28,71 @@ at::Tensor reference(const at::Tensor& x, const Activation& kind) {
   return apply(x.narrow(1, 0, width), kind.function) * x.narrow(1, width, width);
 }
 
-/// Runs a kernel over row ranges. \param grad undefined in the forward pass
-void run_rows(void (*kernel)(const kernels::Swiglu&), const at::Tensor& gate_up, const at::Tensor& grad,
-              const at::Tensor& out) {
-  const std::int64_t width = gate_up.size(1) / 2;
-  for_rows(gate_up.size(0), 60.0 * static_cast<double>(width), [&](std::int64_t first, std::int64_t last) {
+kernels::Function kernel_function(Activation::Function function) {
+  switch (function) {
+    case Activation::Function::kSilu:
+      return kernels::Function::kSilu;
+    case Activation::Function::kGelu:
+      return kernels::Function::kGelu;
+    case Activation::Function::kGeluTanh:
+      return kernels::Function::kGeluTanh;
+    case Activation::Function::kRelu:
+      return kernels::Function::kRelu;
+  }
+  throw Error("there is no such activation function");
+}
+
+/// Operands of a kernel; `grad` is undefined in the forward pass.
+struct Operands {
+  at::Tensor x, grad, out;
+};
+
+/// Runs a kernel over row ranges.
+void run_rows(void (*kernel)(const kernels::Activation&), const Operands& operands, const Activation& kind) {
+  const std::int64_t width = operands.x.size(1) / (kind.gated ? 2 : 1);
+  const kernels::Function function = kernel_function(kind.function);
+  for_rows(operands.x.size(0), 60.0 * static_cast<double>(width), [&](std::int64_t first, std::int64_t last) {
     const auto at = [&](const at::Tensor& t) {
       return static_cast<char*>(t.data_ptr()) + static_cast<std::size_t>(first * t.size(1)) * t.element_size();
     };
-    kernel({.type = storage_of(gate_up),
+    kernel({.type = storage_of(operands.x),
+            .function = function,
+            .gated = kind.gated,
             .rows = last - first,
             .width = width,
-            .gate_up = at(gate_up),
-            .grad = grad.defined() ? at(grad) : nullptr,
-            .out = at(out)});
+            .x = at(operands.x),
+            .grad = operands.grad.defined() ? at(operands.grad) : nullptr,
+            .out = at(operands.out)});
   });
 }
 
-class SwigluNode final : public BackwardNode {
+class ActivationNode final : public BackwardNode {
  public:
-  std::string name() const override { return "SwigluBackward"; }
-  at::Tensor gate_up;
+  std::string name() const override { return "ActivationBackward"; }
+  at::Tensor x;
+  Activation kind;
 
  protected:
   Gradients backward(Gradients&& gradients) override {
     if (!gradients[0].defined()) return {at::Tensor()};
-    at::Tensor result = at::empty_like(gate_up);
-    run_rows(kernels::table().swiglu_backward, gate_up, gradients[0].contiguous(), result);
+    at::Tensor result = at::empty_like(x);
+    run_rows(kernels::table().activation_backward, {.x = x, .grad = gradients[0].contiguous(), .out = result}, kind);
     return {result};
   }
-  void release() override { gate_up = at::Tensor(); }
+  void release() override { x = at::Tensor(); }
 };
 
-at::Tensor fused(const at::Tensor& gate_up) {
+at::Tensor fused(const at::Tensor& x, const Activation& kind) {
   at::Tensor out;
   {
     const c10::NoGradGuard no_grad;
-    out = at::empty({gate_up.size(0), gate_up.size(1) / 2}, gate_up.options());
+    out = at::empty({x.size(0), x.size(1) / (kind.gated ? 2 : 1)}, x.options());
   }
-  run_rows(kernels::table().swiglu_forward, gate_up, {}, out);
-  if (!records(gate_up)) return out;
-  auto node = make_node<SwigluNode>(torch::autograd::collect_next_edges(gate_up));
-  node->gate_up = gate_up.detach();
+  run_rows(kernels::table().activation_forward, {.x = x, .grad = {}, .out = out}, kind);
+  if (!records(x)) return out;
+  auto node = make_node<ActivationNode>(torch::autograd::collect_next_edges(x));
+  node->x = x.detach();
+  node->kind = kind;
   torch::autograd::set_history(out, node);
   return out;
 }
@@ -85,8 +108,7 @@ std::optional<Activation::Function> activation_function(std::string_view name) {
 }
 
 at::Tensor activation(const at::Tensor& x, const Activation& kind, const BlockContext& context) {
-  const bool swiglu = kind.gated && kind.function == Activation::Function::kSilu;
-  return swiglu && takes_fused(context, x) ? fused(x.contiguous()) : reference(x, kind);
+  return takes_fused(context, x) ? fused(x.contiguous(), kind) : reference(x, kind);
 }
 
 }  // namespace mneme::model::blocks

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/model/blocks/fused.h"
+#include "core/model/blocks/fused_linear_half.h"
 #include "core/model/blocks/low_rank_term.h"
 
 namespace mneme::model::blocks {
@@ -39,7 +40,7 @@ class FusedLinearNode final : public BackwardNode {
     const bool one_thread = at::get_num_threads() == 1;
     for (std::size_t t = 0; t < terms.size(); ++t) {
       terms[t].check_unchanged();
-      terms[t].prepare_backward(needs(slice_edge(t)) ? x : at::Tensor(), dy.size(0));
+      terms[t].prepare_backward(needs(slice_edge(t)) ? x : at::Tensor(), dy.size(0), 1);
     }
     if (needs(kX)) result[kX] = new_matrix(dy.size(0), weight.size(1));
     run_rows(dy, result[kX], one_thread);
@@ -100,7 +101,14 @@ class FusedLinearNode final : public BackwardNode {
     std::vector<kernels::Gemm> products;
     std::vector<at::Tensor> space;
     for (std::size_t t = 0; t < terms.size(); ++t)
-      if (needs(slice_edge(t))) terms[t].append_products(dy, weight.size(0), row, rows, products, space);
+      if (needs(slice_edge(t)))
+        terms[t].append_products({.dy = dy,
+                                  .columns = weight.size(0),
+                                  .input = floats(terms[t].input()) + row * weight.size(1),
+                                  .row = row,
+                                  .rows = rows,
+                                  .starts_sum = row == 0},
+                                 products, space);
     run_products(products);
   }
 };
@@ -118,7 +126,8 @@ void run_forward(const at::Tensor& x, const PackedWeight& packed, std::vector<Lo
                            .b = packed.forward(),
                            .c = c,
                            .ldc = out});
-    for (const LowRankTerm& term : terms) term.forward_rows(row, rows, c, out);
+    for (const LowRankTerm& term : terms)
+      term.forward_rows({.row = row, .rows = rows, .input = floats(term.input()) + row * in, .y = c, .columns = out});
   });
   for (LowRankTerm& term : terms) term.finish_forward();
 }
@@ -126,42 +135,38 @@ void run_forward(const at::Tensor& x, const PackedWeight& packed, std::vector<Lo
 }  // namespace
 
 bool fused_linear_takes(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas) {
-  const auto takes = [](const at::Tensor& t) { return t.device().is_cpu() && t.scalar_type() == at::kFloat; };
-  return takes(x) && takes(weight.weight) &&
+  const auto takes = [](const at::Tensor& t, at::ScalarType type) {
+    return t.device().is_cpu() && t.scalar_type() == type;
+  };
+  const at::ScalarType type = x.scalar_type();
+  return (type == at::kFloat || type == at::kBFloat16) && takes(x, type) && takes(weight.weight, type) &&
          std::all_of(deltas.low_rank.begin(), deltas.low_rank.end(),
-                     [&](const LowRankDelta& delta) { return takes(delta.slice); });
+                     [&](const LowRankDelta& delta) { return takes(delta.slice, at::kFloat); });
 }
 
 at::Tensor fused_linear(const GroupWeight& weight, const at::Tensor& x_given, const GroupDeltas& deltas,
                         const BlockContext& context) {
+  if (x_given.scalar_type() == at::kBFloat16) return fused_linear_half(weight, x_given, deltas, context);
   const at::Tensor x = x_given.contiguous();
-  std::vector<LowRankTerm> terms;
-  auto edges = torch::autograd::collect_next_edges(x, weight.weight, weight.bias);
-  bool trains_terms = false;
-  for (const LowRankDelta& delta : deltas.low_rank) {
-    LowRankTerm term(delta, weight.out(), deltas, context);
-    if (term.empty()) continue;
-    terms.push_back(std::move(term));
-    trains_terms = trains_terms || records(delta.slice, delta.gate);
-    for (auto& edge : torch::autograd::collect_next_edges(delta.slice, delta.gate)) edges.push_back(std::move(edge));
-  }
+  LowRankTerms low_rank(weight, deltas, context);
   const auto packed = weight.packed ? weight.packed : std::make_shared<const PackedWeight>(weight.weight.detach());
   const bool trains_weight = records(weight.weight, weight.bias);
-  const bool recorded = records(x) || trains_terms || trains_weight;
+  const bool recorded = records(x) || low_rank.trained || trains_weight;
   if (!recorded)
-    for (LowRankTerm& term : terms) term.skip_closed_rows();
+    for (LowRankTerm& term : low_rank.terms) term.skip_closed_rows();
   at::Tensor y = new_matrix(x.size(0), weight.out());
-  run_forward(x, *packed, terms, y);
+  run_forward(x, *packed, low_rank.terms, y);
   if (weight.bias.defined()) {
     const c10::NoGradGuard no_grad;
     y.add_(weight.bias);
   }
   if (!recorded) return y;
-  auto node = make_node<FusedLinearNode>(std::move(edges));
-  if (trains_terms || trains_weight) node->x = x.detach();
+  auto node =
+      make_node<FusedLinearNode>(torch::autograd::collect_next_edges(x, weight.weight, weight.bias, low_rank.sources));
+  if (low_rank.trained || trains_weight) node->x = x.detach();
   node->weight = weight.weight.detach();
   node->packed = packed;
-  node->terms = std::move(terms);
+  node->terms = std::move(low_rank.terms);
   torch::autograd::set_history(y, node);
   return y;
 }

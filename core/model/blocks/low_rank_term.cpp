@@ -10,11 +10,19 @@ namespace {
 
 constexpr std::int64_t kPad = 16;
 
-/// Packs scale·B with element (i, j) at b[i·row + j·col].
-at::Tensor pack(const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t col, double scale) {
+/// Packs scale·M of a matrix [rows, columns], or of its transpose.
+struct Factor {
+  const float* values;
+  std::int64_t rows, columns;
+  bool transposed = false;
+  double scale = 1;
+};
+at::Tensor pack(const Factor& f) {
   const c10::NoGradGuard no_grad;
+  const std::int64_t k = f.transposed ? f.columns : f.rows, n = f.transposed ? f.rows : f.columns;
+  const std::int64_t row = f.transposed ? 1 : f.columns, column = f.transposed ? f.columns : 1;
   at::Tensor out = at::empty({kernels::table().packed_size(k, n)}, at::kFloat);
-  kernels::table().pack(b, k, n, row, col, static_cast<float>(scale), out.data_ptr<float>());
+  kernels::table().pack(f.values, k, n, row, column, static_cast<float>(f.scale), out.data_ptr<float>());
   return out;
 }
 
@@ -96,7 +104,8 @@ at::Tensor LowRankTerm::dropped(const at::Tensor& x) const {
   const c10::NoGradGuard no_grad;
   at::Tensor out = at::empty_like(x);
   for_rows(x.size(0), 10.0 * static_cast<double>(x.size(1)), [&](std::int64_t first, std::int64_t last) {
-    kernels::table().dropout({.first = first * x.size(1),
+    kernels::table().dropout({.type = storage_of(x),
+                              .first = first * x.size(1),
                               .count = (last - first) * x.size(1),
                               .seed = seed_,
                               .p = dropout_,
@@ -122,43 +131,49 @@ const float* LowRankTerm::gated_rows(const at::Tensor& matrix, std::int64_t row,
 
 void LowRankTerm::prepare_forward(const at::Tensor& x) {
   input_ = dropped(x);
-  packed_down_ = pack(a(), layout_->in, width(), 1, layout_->in, 1);
+  packed_down_ = pack({.values = a(), .rows = width(), .columns = layout_->in, .transposed = true});
   u_ = new_matrix(x.size(0), stride());
-  for (Part& part : parts_) part.packed = pack(b(part), rank(), part.out, 1, rank(), scale_);
+  for (Part& part : parts_)
+    part.packed = pack({.values = b(part), .rows = part.out, .columns = rank(), .transposed = true, .scale = scale_});
 }
 
-void LowRankTerm::forward_rows(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const {
-  if (!skips_closed_) return forward_run(row, rows, y, columns);
+void LowRankTerm::forward_rows(const Rows& all) const {
+  if (!skips_closed_) return forward_run(all);
   const auto open = [this](std::int64_t r) { return row_gate_[static_cast<std::size_t>(r)] != 0; };
-  for (std::int64_t first = row, last; first < row + rows; first = last) {
-    for (last = first; last < row + rows && open(last);) ++last;
-    if (last > first) forward_run(first, last - first, y + (first - row) * columns, columns);
-    while (last < row + rows && !open(last)) ++last;
+  const std::int64_t end = all.row + all.rows;
+  for (std::int64_t first = all.row, last; first < end; first = last) {
+    for (last = first; last < end && open(last);) ++last;
+    if (last > first)
+      forward_run({.row = first,
+                   .rows = last - first,
+                   .input = all.input + (first - all.row) * layout_->in,
+                   .y = all.y + (first - all.row) * all.columns,
+                   .columns = all.columns});
+    while (last < end && !open(last)) ++last;
   }
 }
 
-void LowRankTerm::forward_run(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const {
-  const std::int64_t in = layout_->in;
-  kernels::table().gemm({.m = rows,
+void LowRankTerm::forward_run(const Rows& g) const {
+  kernels::table().gemm({.m = g.rows,
                          .n = width(),
-                         .k = in,
-                         .a = floats(input_) + row * in,
-                         .a_row = in,
+                         .k = layout_->in,
+                         .a = g.input,
+                         .a_row = layout_->in,
                          .b = floats(packed_down_),
-                         .c = u_.data_ptr<float>() + row * stride(),
+                         .c = u_.data_ptr<float>() + g.row * stride(),
                          .ldc = stride(),
                          .pad_columns = true});
   at::Tensor space;
-  const float* u = gated_rows(u_, row, rows, space);
+  const float* u = gated_rows(u_, g.row, g.rows, space);
   for (std::size_t p = 0; p < parts_.size(); ++p) {
-    kernels::table().gemm({.m = rows,
+    kernels::table().gemm({.m = g.rows,
                            .n = parts_[p].out,
                            .k = rank(),
                            .a = u + static_cast<std::int64_t>(p) * rank(),
                            .a_row = stride(),
                            .b = floats(parts_[p].packed),
-                           .c = y + parts_[p].column,
-                           .ldc = columns,
+                           .c = g.y + parts_[p].column,
+                           .ldc = g.columns,
                            .accumulate = true});
   }
 }
@@ -168,17 +183,20 @@ void LowRankTerm::finish_forward() {
   for (Part& part : parts_) part.packed = at::Tensor();
 }
 
-void LowRankTerm::prepare_backward(const at::Tensor& x, std::int64_t rows) {
+void LowRankTerm::prepare_backward(const at::Tensor& x, std::int64_t rows, std::int64_t sums) {
   const c10::NoGradGuard no_grad;
   du_ = new_matrix(rows, stride());
-  for (Part& part : parts_) part.packed = pack(b(part), part.out, rank(), rank(), 1, scale_);
+  for (Part& part : parts_)
+    part.packed = pack({.values = b(part), .rows = part.out, .columns = rank(), .scale = scale_});
   if (!x.defined()) return;
   input_ = dropped(x);
-  // The first rows' products overwrite; what no product writes must be zero.
-  const bool written = parts_.size() == layout_->parts.size() && rows > 0;
-  gradient_ = written ? at::empty_like(slice_) : at::zeros_like(slice_);
-  for (Part& part : parts_)
-    part.gradient = rows > 0 ? new_matrix(rank(), part.out) : at::zeros({rank(), part.out}, at::kFloat);
+  // A sum's first rows overwrite it; where there are no rows it must be zero.
+  const auto sum = [&](std::int64_t height, std::int64_t columns) {
+    const at::Tensor made = at::empty({sums, height, columns}, at::kFloat);
+    return rows > 0 ? made : at::zeros_like(made);
+  };
+  down_gradient_ = sum(width(), layout_->in);
+  for (Part& part : parts_) part.gradient = sum(rank(), part.out);
 }
 
 void LowRankTerm::backward_rows(const float* dy, std::int64_t columns, std::int64_t row, std::int64_t rows) const {
@@ -241,48 +259,60 @@ at::Tensor LowRankTerm::gate_gradient() const {
   return result.to(gate_.scalar_type());
 }
 
-void LowRankTerm::append_products(const float* dy, std::int64_t columns, std::int64_t row, std::int64_t rows,
-                                  std::vector<kernels::Gemm>& products, std::vector<at::Tensor>& space) const {
+void LowRankTerm::append_products(const GradientRows& g, std::vector<kernels::Gemm>& products,
+                                  std::vector<at::Tensor>& space) const {
   const std::int64_t in = layout_->in;
   at::Tensor u_space, du_space;
-  const float* du = gated_rows(du_, row, rows, du_space);
-  const float* u = gated_rows(u_, row, rows, u_space);
+  const float* du = gated_rows(du_, g.row, g.rows, du_space);
+  const float* u = gated_rows(u_, g.row, g.rows, u_space);
   products.push_back({.m = width(),
                       .n = in,
-                      .k = rows,
+                      .k = g.rows,
                       .a = du,
                       .a_row = 1,
                       .a_col = stride(),
-                      .b = floats(input_) + row * in,
+                      .b = g.input,
                       .ldb = in,
-                      .c = gradient_.data_ptr<float>() + down_,
+                      .c = down_gradient_.data_ptr<float>() + g.block * width() * in,
                       .ldc = in,
-                      .accumulate = row > 0});
+                      .accumulate = !g.starts_sum});
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     products.push_back({.m = rank(),
                         .n = parts_[p].out,
-                        .k = rows,
+                        .k = g.rows,
                         .a = u + static_cast<std::int64_t>(p) * rank(),
                         .a_row = 1,
                         .a_col = stride(),
-                        .b = dy + parts_[p].column,
-                        .ldb = columns,
-                        .c = parts_[p].gradient.data_ptr<float>(),
+                        .b = g.dy + parts_[p].column,
+                        .ldb = g.columns,
+                        .c = parts_[p].gradient.data_ptr<float>() + g.block * rank() * parts_[p].out,
                         .ldc = parts_[p].out,
-                        .accumulate = row > 0});
+                        .accumulate = !g.starts_sum});
   }
   if (gated()) space.insert(space.end(), {u_space, du_space});
 }
 
 at::Tensor LowRankTerm::slice_gradient() const {
-  float* out = gradient_.data_ptr<float>();
+  const c10::NoGradGuard no_grad;
+  const bool whole = parts_.size() == layout_->parts.size();
+  at::Tensor result = whole ? at::empty_like(slice_) : at::zeros_like(slice_);
+  const auto total = [](const at::Tensor& sums) { return sums.size(0) == 1 ? sums[0] : sums.sum(0); };
+  result.narrow(0, down_, width() * layout_->in).view({width(), layout_->in}).copy_(total(down_gradient_));
   for (const Part& part : parts_) {
-    const float* up = floats(part.gradient);
-    for (std::int64_t j = 0; j < part.out; ++j)
-      for (std::int64_t r = 0; r < rank(); ++r)
-        out[part.up + j * rank() + r] = static_cast<float>(scale_) * up[r * part.out + j];
+    const at::Tensor up = total(part.gradient);
+    result.narrow(0, part.up, part.out * rank()).view({part.out, rank()}).copy_(up.t().mul(scale_));
   }
-  return gradient_;
+  return result;
+}
+
+LowRankTerms::LowRankTerms(const GroupWeight& weight, const GroupDeltas& deltas, const BlockContext& context) {
+  for (const LowRankDelta& delta : deltas.low_rank) {
+    LowRankTerm term(delta, weight.out(), deltas, context);
+    if (term.empty()) continue;
+    terms.push_back(std::move(term));
+    sources.insert(sources.end(), {delta.slice, delta.gate});
+    trained = trained || records(delta.slice, delta.gate);
+  }
 }
 
 }  // namespace mneme::model::blocks

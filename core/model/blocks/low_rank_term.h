@@ -19,6 +19,16 @@ at::Tensor new_matrix(std::int64_t rows, std::int64_t columns);
 /// Runs each product in pieces of columns over the threads.
 void run_products(const std::vector<kernels::Gemm>& products);
 
+/// Some rows of a backward pass, in fp32.
+struct GradientRows {
+  const float* dy = nullptr;     ///< the first of the rows
+  std::int64_t columns = 0;      ///< row stride of dy
+  const float* input = nullptr;  ///< the same rows of LowRankTerm::input()
+  std::int64_t row = 0, rows = 0;
+  std::int64_t block = 0;   ///< which sum they belong to
+  bool starts_sum = false;  ///< whether they are the first of their sum
+};
+
 /// One low-rank adapter on the columns of one call of fused_linear(): the parts that lie there, and its products.
 class LowRankTerm {
  public:
@@ -34,13 +44,23 @@ class LowRankTerm {
   void skip_closed_rows() { skips_closed_ = gated(); }
   /// Before the products of a pass: packs the factors; draws dropout(x).
   void prepare_forward(const at::Tensor& x);
-  /// u = dropout(x) Aᵀ and y += gate·u·(scale·Bᵀ) for some rows of x and y. \param columns row stride of y
-  void forward_rows(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const;
+  /// dropout(x) of the pass, in x's type.
+  const at::Tensor& input() const { return input_; }
+  /// Some rows of a forward pass, in fp32.
+  struct Rows {
+    std::int64_t row = 0, rows = 0;
+    const float* input = nullptr;  ///< of input()
+    float* y = nullptr;
+    std::int64_t columns = 0;  ///< row stride of y
+  };
+  /// u = dropout(x) Aᵀ and y += gate·u·(scale·Bᵀ).
+  void forward_rows(const Rows& rows) const;
   /// Frees what only the forward pass needs.
   void finish_forward();
 
   /// \param x undefined if the slice needs no gradient
-  void prepare_backward(const at::Tensor& x, std::int64_t rows);
+  /// \param sums how many sums over rows the slice's gradient is made of
+  void prepare_backward(const at::Tensor& x, std::int64_t rows, std::int64_t sums);
   /// du = dy · scale·B for some rows of dy. \param dy the first of the rows
   void backward_rows(const float* dy, std::int64_t columns, std::int64_t row, std::int64_t rows) const;
   /// dx += gate·du A for some rows, for a term without dropout. \param dx the first of the rows
@@ -49,10 +69,10 @@ class LowRankTerm {
   void add_dropped_gradient(at::Tensor& dx) const;
   /// d gate[s] = Σ over the sequence's rows of ⟨u, du⟩.
   at::Tensor gate_gradient() const;
-  /// The products dA += (gate·du)ᵀ dropout(x) and dBᵀ += (gate·u)ᵀ dy over some rows; overwriting where row is 0.
-  /// \param dy the first of the rows. \param space keeps temporary operands alive
-  void append_products(const float* dy, std::int64_t columns, std::int64_t row, std::int64_t rows,
-                       std::vector<kernels::Gemm>& products, std::vector<at::Tensor>& space) const;
+  /// The products dA += (gate·du)ᵀ dropout(x) and dBᵀ += (gate·u)ᵀ dy over some rows; overwriting where a sum starts.
+  /// \param space keeps temporary operands alive
+  void append_products(const GradientRows& rows, std::vector<kernels::Gemm>& products,
+                       std::vector<at::Tensor>& space) const;
   /// Gradient of the slice after all of these products.
   at::Tensor slice_gradient() const;
 
@@ -61,12 +81,12 @@ class LowRankTerm {
     std::int64_t column = 0, out = 0;  ///< in this call's output
     std::int64_t up = 0;               ///< where B [out, rank] starts in the slice
     at::Tensor packed{};               ///< scale·Bᵀ in the forward pass, scale·B in the backward pass
-    at::Tensor gradient{};             ///< dBᵀ [rank, out] without the scale: wide rows are faster than narrow ones
+    at::Tensor gradient{};             ///< dBᵀ [sums, rank, out] without the scale: wide rows are faster than narrow
   };
 
   std::int64_t rank() const { return layout_->rank; }
   std::int64_t width() const { return rank() * static_cast<std::int64_t>(parts_.size()); }
-  void forward_run(std::int64_t row, std::int64_t rows, float* y, std::int64_t columns) const;
+  void forward_run(const Rows& rows) const;
   std::int64_t stride() const;  ///< of rows of u and du: room for whole vectors behind the last part
   const float* a() const { return floats(slice_) + down_; }
   const float* b(const Part& part) const { return floats(slice_) + part.up; }
@@ -85,10 +105,20 @@ class LowRankTerm {
   std::vector<std::int64_t> offsets_;  ///< sequences of the rows, where there is a gate
   std::vector<float> row_gate_;        ///< per row; empty without a gate
   bool skips_closed_ = false;
-  at::Tensor input_;                   ///< dropout(x), during a pass
-  at::Tensor packed_down_;             ///< Aᵀ, during the forward pass
-  at::Tensor gradient_;                ///< of the slice, during the backward pass
-  at::Tensor u_, du_;                  ///< [R, stride], without the gate
+  at::Tensor input_;          ///< dropout(x), during a pass
+  at::Tensor packed_down_;    ///< Aᵀ, during the forward pass
+  at::Tensor down_gradient_;  ///< dA [sums, width, in], during the backward pass
+  at::Tensor u_, du_;         ///< [R, stride], without the gate
+};
+
+/// The terms of one call: those of its adapters whose columns lie in the weight's output, and the edges to their
+/// parameters and gates.
+struct LowRankTerms {
+  LowRankTerms(const GroupWeight& weight, const GroupDeltas& deltas, const BlockContext& context);
+
+  std::vector<LowRankTerm> terms{};
+  std::vector<at::Tensor> sources{};  ///< slice and gate (maybe undefined) of each term
+  bool trained = false;               ///< whether a source needs a gradient
 };
 
 }  // namespace mneme::model::blocks

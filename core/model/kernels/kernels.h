@@ -51,13 +51,17 @@ struct AddNormBackward {
   float* grad_weight = nullptr;         ///< [dim], added to; or nullptr
 };
 
-/// silu(gate) · up on rows [2·width].
-struct Swiglu {
+enum class Function { kSilu, kGelu, kGeluTanh, kRelu };
+
+/// f(x), or f(gate) · value on rows [2·width].
+struct Activation {
   Storage type = Storage::kFloat;
+  Function function = Function::kSilu;
+  bool gated = true;
   std::int64_t rows = 0, width = 0;
-  const void* gate_up = nullptr;
-  const void* grad = nullptr;  ///< backward only
-  void* out = nullptr;         ///< [rows, width]; backward: [rows, 2·width]
+  const void* x = nullptr;     ///< [rows, width], or gated [rows, 2·width] with the gate first
+  const void* grad = nullptr;  ///< backward only, [rows, width]
+  void* out = nullptr;         ///< [rows, width]; backward: like x
 };
 
 /// Cross-entropy of rows of logits.
@@ -133,6 +137,13 @@ struct Dropout {
   bool accumulate = false;  ///< out += instead
 };
 
+/// Between bf16 and fp32, element by element.
+struct Conversion {
+  std::int64_t count = 0;
+  void* half = nullptr;
+  float* single = nullptr;
+};
+
 /// The kernels for one instruction set.
 struct Table {
   const char* name;
@@ -145,8 +156,8 @@ struct Table {
   void (*gemm)(const Gemm& args);
   void (*add_norm_forward)(const AddNormForward& args);
   void (*add_norm_backward)(const AddNormBackward& args);
-  void (*swiglu_forward)(const Swiglu& args);
-  void (*swiglu_backward)(const Swiglu& args);
+  void (*activation_forward)(const Activation& args);
+  void (*activation_backward)(const Activation& args);
   void (*label_loss_forward)(const LabelLoss& args);
   void (*label_loss_backward)(const LabelLoss& args);
   /// Floats of scratch that one attention task needs at most for so many keys; backward needs more.
@@ -159,6 +170,8 @@ struct Table {
   std::int64_t (*cache_scratch)(const CacheAttention& args);
   void (*cache_attention)(const CacheAttention& args, std::int64_t row, std::int64_t kv_head, float* scratch);
   void (*dropout)(const Dropout& args);
+  void (*widen)(const Conversion& args);   ///< single = half
+  void (*narrow)(const Conversion& args);  ///< half = single, rounded to the nearest
 };
 
 /// The best table for this CPU. The environment variable MNEME_CPU = avx512, avx2 or baseline asks for a lesser one.

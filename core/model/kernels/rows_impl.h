@@ -67,37 +67,6 @@ void add_norm_backward_rows(const AddNormBackward& g) {
   }
 }
 
-inline Float sigmoid(Float x) { return 1.f / (1.f + exponential(-x)); }
-
-template <class T>
-void swiglu_forward_rows(const Swiglu& g) {
-  for (std::int64_t i = 0; i < g.rows; ++i) {
-    const T* gate = static_cast<const T*>(g.gate_up) + i * 2 * g.width;
-    const T* up = gate + g.width;
-    T* out = static_cast<T*>(g.out) + i * g.width;
-    for_vectors(g.width, [&](std::int64_t j, std::int64_t n) {
-      const Float x = load(gate + j, n);
-      store(out + j, x * sigmoid(x) * load(up + j, n), n);
-    });
-  }
-}
-
-template <class T>
-void swiglu_backward_rows(const Swiglu& g) {
-  for (std::int64_t i = 0; i < g.rows; ++i) {
-    const T* gate = static_cast<const T*>(g.gate_up) + i * 2 * g.width;
-    const T* up = gate + g.width;
-    const T* grad = static_cast<const T*>(g.grad) + i * g.width;
-    T* grad_gate = static_cast<T*>(g.out) + i * 2 * g.width;
-    T* grad_up = grad_gate + g.width;
-    for_vectors(g.width, [&](std::int64_t j, std::int64_t n) {
-      const Float x = load(gate + j, n), d = load(grad + j, n), s = sigmoid(x);
-      store(grad_up + j, d * x * s, n);
-      store(grad_gate + j, d * load(up + j, n) * s * (1.f + x * (1.f - s)), n);
-    });
-  }
-}
-
 template <class T>
 void label_loss_forward_rows(const LabelLoss& g) {
   constexpr float kLowest = -3.402823466e38f;
@@ -154,14 +123,22 @@ void dropout_range(const Dropout& g) {
   }
 }
 
+void widen(const Conversion& g) {
+  const auto* half = static_cast<const Bf16*>(g.half);
+  for_vectors(g.count, [&](std::int64_t j, std::int64_t n) { store(g.single + j, load(half + j, n), n); });
+}
+
+void narrow(const Conversion& g) {
+  auto* half = static_cast<Bf16*>(g.half);
+  for_vectors(g.count, [&](std::int64_t j, std::int64_t n) { store(half + j, load(g.single + j, n), n); });
+}
+
 #define MNEME_DISPATCH(name, Args, function)                       \
   void name(const Args& args) {                                    \
     with_type(args.type, [&]<class T>(T*) { function<T>(args); }); \
   }
 MNEME_DISPATCH(add_norm_forward, AddNormForward, add_norm_forward_rows)
 MNEME_DISPATCH(add_norm_backward, AddNormBackward, add_norm_backward_rows)
-MNEME_DISPATCH(swiglu_forward, Swiglu, swiglu_forward_rows)
-MNEME_DISPATCH(swiglu_backward, Swiglu, swiglu_backward_rows)
 MNEME_DISPATCH(label_loss_forward, LabelLoss, label_loss_forward_rows)
 MNEME_DISPATCH(label_loss_backward, LabelLoss, label_loss_backward_rows)
 MNEME_DISPATCH(dropout, Dropout, dropout_range)

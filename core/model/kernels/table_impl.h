@@ -1,5 +1,6 @@
 #pragma once
 // The table of the instruction set that the including file is compiled for.
+#include "core/model/kernels/activation_impl.h"
 #include "core/model/kernels/attention_impl.h"
 #include "core/model/kernels/cache_impl.h"
 #include "core/model/kernels/gemm_impl.h"
@@ -16,8 +17,8 @@ constexpr Table make_table(const char* name) {
           .gemm = gemm,
           .add_norm_forward = add_norm_forward,
           .add_norm_backward = add_norm_backward,
-          .swiglu_forward = swiglu_forward,
-          .swiglu_backward = swiglu_backward,
+          .activation_forward = activation_forward,
+          .activation_backward = activation_backward,
           .label_loss_forward = label_loss_forward,
           .label_loss_backward = label_loss_backward,
           .attention_scratch = attention_scratch,
@@ -26,7 +27,9 @@ constexpr Table make_table(const char* name) {
           .cache_store = cache_store,
           .cache_scratch = cache_scratch,
           .cache_attention = cache_attention,
-          .dropout = dropout};
+          .dropout = dropout,
+          .widen = widen,
+          .narrow = narrow};
 }
 
 }  // namespace

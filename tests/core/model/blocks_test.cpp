@@ -128,10 +128,25 @@ TEST_CASE("add and norm with one output unused", "[blocks]") {
     });
 }
 
-TEST_CASE("swiglu", "[blocks]") {
-  for (const std::int64_t width : {1, 5, 16, 72})
-    check_both({at::randn({6, 2 * width}) * 3},
-               [](const Tensors& x, const auto& context) { return Tensors{activation(x[0], {}, context)}; });
+TEST_CASE("activation functions, gated and not", "[blocks]") {
+  for (const char* name : {"silu", "gelu", "gelu_tanh", "relu"}) {
+    for (const bool gated : {true, false}) {
+      INFO(name << (gated ? ", gated" : ""));
+      const Activation kind{.function = *activation_function(name), .gated = gated};
+      for (const std::int64_t width : {1, 5, 16, 72})
+        check_both({at::randn({6, (gated ? 2 : 1) * width}) * 3},
+                   [&](const Tensors& x, const auto& context) { return Tensors{activation(x[0], kind, context)}; });
+    }
+  }
+}
+
+TEST_CASE("activation functions far from zero", "[blocks]") {
+  const at::Tensor x = at::tensor({-200.0, -30.0, -6.0, -1e-4, 0.0, 1e-4, 6.0, 30.0, 200.0}).unsqueeze(0);
+  for (const char* name : {"silu", "gelu", "gelu_tanh", "relu"}) {
+    INFO(name);
+    const Activation kind{.function = *activation_function(name), .gated = false};
+    check_block({x}, [&](const Tensors& in, const auto& context) { return Tensors{activation(in[0], kind, context)}; });
+  }
 }
 
 TEST_CASE("cross-entropy on label rows", "[blocks]") {
@@ -306,9 +321,47 @@ TEST_CASE("bf16 blocks agree with fp32 to bf16's precision", "[blocks]") {
   const at::Tensor x = at::randn({11, 48}), w = at::randn({48}), d = at::randn({11, 48});
   CHECK(relative_error(add_norm(bf16(x), bf16(d), bf16(w), 1e-6, context).normed,
                        add_norm(x, d, w, 1e-6, context).normed) < kBf16);
-  CHECK(relative_error(activation(bf16(x), {}, context), activation(x, {}, context)) < kBf16);
+  for (const char* name : {"silu", "gelu", "gelu_tanh", "relu"}) {
+    const Activation kind{.function = *activation_function(name), .gated = false};
+    CHECK(relative_error(activation(bf16(x), kind, context), activation(x, kind, context)) < kBf16);
+  }
   const auto spec = make_spec(2, 1, 12, Spans{{4, 7}}.all());
   CHECK(relative_error(attention(bf16(x), {}, spec, context), attention(x, {}, spec, context)) < kBf16);
   const at::Tensor labels = at::arange(11, at::kLong);
   CHECK(relative_error(label_loss(bf16(x), labels, context), label_loss(x, labels, context)) < kBf16);
+}
+
+TEST_CASE("a bf16 group of linears equals the reference on the same rounded values", "[blocks]") {
+  constexpr double kBf16 = 2e-2;
+  const LinearCase c;
+  // More rows than one sum of a gradient holds, so that several are added.
+  const std::int64_t rows = 23 * 7;
+  std::vector<std::int64_t> offsets{0, 60, 60, rows};
+  const at::Tensor weight = at::randn({51, c.in}).to(at::kBFloat16), x = at::randn({rows, c.in}).to(at::kBFloat16);
+  Tensors inputs{x};
+  for (const auto& layout : c.layouts) {
+    inputs.push_back(at::randn({layout->parameters()}));
+    inputs.push_back(at::randn({3}));
+  }
+  const auto run = [&](const Tensors& in, at::ScalarType type, BlockBackend backend) {
+    std::vector<LowRankDelta> deltas;
+    for (std::size_t i = 0; i < c.layouts.size(); ++i)
+      deltas.push_back(
+          {.slice = in[1 + 2 * i], .layout = c.layouts[i], .scale = 0.5, .dropout = 0, .gate = in[2 + 2 * i]});
+    return group_linear({.weight = weight.to(type)}, in[0], {.low_rank = deltas, .offsets = &offsets},
+                        {.backend = backend});
+  };
+  const Tensors exact = leaves(inputs, at::kDouble);
+  Tensors fast = leaves(inputs, at::kFloat);
+  fast[0] = x.clone().requires_grad_(true);
+  const at::Tensor expected = run(exact, at::kDouble, BlockBackend::kReference);
+  const at::Tensor found = run(fast, at::kBFloat16, BlockBackend::kFused);
+  REQUIRE(found.scalar_type() == at::kBFloat16);
+  CHECK(relative_error(found, expected) < kBf16);
+  const Tensors expected_gradients = test::gradients(weighed({expected}), exact);
+  const Tensors gradients = test::gradients(weighed({found}), fast);
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    INFO("gradient of input " << i);
+    CHECK(relative_error(gradients[i], expected_gradients[i]) < kBf16);
+  }
 }

@@ -1,0 +1,180 @@
+#include "core/model/blocks/fused_linear_half.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/model/blocks/fused.h"
+#include "core/model/blocks/low_rank_term.h"
+
+namespace mneme::model::blocks {
+namespace {
+
+/// Rows that are widened to fp32 together: they stay in the second-level cache.
+constexpr std::int64_t kChunk = 60;
+
+/// Most sums that the gradient of an adapter is made of. Their borders follow from the number of rows alone, so that
+/// neither the number of threads nor their timing changes a bit.
+constexpr std::int64_t kSums = 8;
+
+/// Work space of one thread for rows of a matrix in fp32.
+class WideRows {
+ public:
+  explicit WideRows(std::int64_t columns) : columns_(columns), space_(new_matrix(kChunk, columns)) {}
+
+  float* load(const at::Tensor& half, std::int64_t row, std::int64_t rows) {
+    kernels::table().widen(conversion(half, row, rows));
+    return space_.data_ptr<float>();
+  }
+  void store(const at::Tensor& half, std::int64_t row, std::int64_t rows) const {
+    kernels::table().narrow(conversion(half, row, rows));
+  }
+
+ private:
+  kernels::Conversion conversion(const at::Tensor& half, std::int64_t row, std::int64_t rows) const {
+    return {.count = rows * columns_,
+            .half = static_cast<at::BFloat16*>(half.data_ptr()) + row * columns_,
+            .single = space_.data_ptr<float>()};
+  }
+
+  std::int64_t columns_;
+  at::Tensor space_;
+};
+
+/// Calls f(row, rows) for the chunks of some rows.
+template <class F>
+void for_chunks(std::int64_t first, std::int64_t last, const F& f) {
+  for (std::int64_t row = first; row < last; row += kChunk) f(row, std::min(kChunk, last - row));
+}
+
+double work_per_row(const at::Tensor& weight) { return 32.0 * static_cast<double>(weight.size(0) + weight.size(1)); }
+
+/// y += what the terms add.
+void add_terms(const at::Tensor& x, const at::Tensor& weight, std::vector<LowRankTerm>& terms, const at::Tensor& y) {
+  if (terms.empty()) return;
+  for (LowRankTerm& term : terms) term.prepare_forward(x);
+  for_rows(x.size(0), work_per_row(weight), [&](std::int64_t first, std::int64_t last) {
+    WideRows inputs(x.size(1)), outputs(y.size(1));
+    for_chunks(first, last, [&](std::int64_t row, std::int64_t rows) {
+      float* wide = outputs.load(y, row, rows);
+      const float* input = nullptr;
+      for (const LowRankTerm& term : terms) {
+        if (input == nullptr || term.dropout()) input = inputs.load(term.input(), row, rows);
+        term.forward_rows({.row = row, .rows = rows, .input = input, .y = wide, .columns = y.size(1)});
+        if (term.dropout()) input = nullptr;
+      }
+      outputs.store(y, row, rows);
+    });
+  });
+  for (LowRankTerm& term : terms) term.finish_forward();
+}
+
+/// Edges: x, weight, bias, then slice and gate of each term.
+class FusedLinearHalfNode final : public BackwardNode {
+ public:
+  enum Edge : std::size_t { kX, kWeight, kBias, kFirstTerm };
+  std::string name() const override { return "GroupLinearBackward"; }
+
+  at::Tensor x, weight;  ///< x undefined if nothing needs it
+  std::vector<LowRankTerm> terms;
+
+ protected:
+  Gradients backward(Gradients&& gradients) override {
+    Gradients result(kFirstTerm + 2 * terms.size());
+    if (!gradients[0].defined()) return result;
+    const at::Tensor dy = gradients[0].contiguous();
+    if (needs(kX)) result[kX] = at::mm(dy, weight);
+    if (!terms.empty()) run_terms(dy, result[kX]);
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+      if (needs(slice_edge(t) + 1)) result[slice_edge(t) + 1] = terms[t].gate_gradient();
+      if (needs(slice_edge(t))) result[slice_edge(t)] = terms[t].slice_gradient();
+    }
+    if (needs(kWeight)) result[kWeight] = at::mm(dy.t(), x);
+    if (needs(kBias)) result[kBias] = dy.sum(0);
+    return result;
+  }
+
+  void release() override {
+    x = at::Tensor();
+    terms.clear();
+  }
+
+ private:
+  static std::size_t slice_edge(std::size_t term) { return kFirstTerm + 2 * term; }
+
+  void run_terms(const at::Tensor& dy, at::Tensor& dx) {
+    const std::int64_t rows = dy.size(0), height = std::max<std::int64_t>((rows + kSums - 1) / kSums, kChunk);
+    const std::int64_t sums = std::max<std::int64_t>((rows + height - 1) / height, 1);
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+      terms[t].check_unchanged();
+      terms[t].prepare_backward(needs(slice_edge(t)) ? x : at::Tensor(), rows, sums);
+    }
+    for_rows(sums, static_cast<double>(height) * work_per_row(weight), [&](std::int64_t first, std::int64_t last) {
+      const c10::NoGradGuard no_grad;
+      for (std::int64_t sum = first; sum < last; ++sum) run_sum(dy, dx, sum, height);
+    });
+    for (const LowRankTerm& term : terms) {
+      if (!dx.defined() || !term.dropout()) continue;
+      at::Tensor wide = at::zeros(dx.sizes(), at::kFloat);
+      term.add_dropped_gradient(wide);
+      dx.add_(wide);
+    }
+  }
+
+  /// The rows of one sum: du, its share of dx, and the slices' gradients.
+  void run_sum(const at::Tensor& dy, const at::Tensor& dx, std::int64_t sum, std::int64_t height) const {
+    WideRows outputs(weight.size(0)), inputs(weight.size(1));
+    const std::int64_t start = sum * height;
+    for_chunks(start, std::min(start + height, dy.size(0)), [&](std::int64_t row, std::int64_t rows) {
+      const float* wide = outputs.load(dy, row, rows);
+      for (const LowRankTerm& term : terms) term.backward_rows(wide, weight.size(0), row, rows);
+      if (dx.defined()) {
+        float* right = inputs.load(dx, row, rows);
+        for (const LowRankTerm& term : terms)
+          if (!term.dropout()) term.add_input_gradient(row, rows, right);
+        inputs.store(dx, row, rows);
+      }
+      for (std::size_t t = 0; t < terms.size(); ++t) {
+        if (!needs(slice_edge(t))) continue;
+        std::vector<kernels::Gemm> products;
+        std::vector<at::Tensor> space;
+        terms[t].append_products({.dy = wide,
+                                  .columns = weight.size(0),
+                                  .input = inputs.load(terms[t].input(), row, rows),
+                                  .row = row,
+                                  .rows = rows,
+                                  .block = sum,
+                                  .starts_sum = row == start},
+                                 products, space);
+        for (const kernels::Gemm& product : products) kernels::table().gemm(product);
+      }
+    });
+  }
+};
+
+}  // namespace
+
+at::Tensor fused_linear_half(const GroupWeight& weight, const at::Tensor& x_given, const GroupDeltas& deltas,
+                             const BlockContext& context) {
+  const at::Tensor x = x_given.contiguous();
+  LowRankTerms low_rank(weight, deltas, context);
+  const bool trains_weight = records(weight.weight, weight.bias);
+  const bool recorded = records(x) || low_rank.trained || trains_weight;
+  if (!recorded)
+    for (LowRankTerm& term : low_rank.terms) term.skip_closed_rows();
+  at::Tensor y;
+  {
+    const c10::NoGradGuard no_grad;
+    y = at::linear(x, weight.weight, weight.bias);
+    add_terms(x, weight.weight, low_rank.terms, y);
+  }
+  if (!recorded) return y;
+  auto node = make_node<FusedLinearHalfNode>(
+      torch::autograd::collect_next_edges(x, weight.weight, weight.bias, low_rank.sources));
+  if (low_rank.trained || trains_weight) node->x = x.detach();
+  node->weight = weight.weight.detach();
+  node->terms = std::move(low_rank.terms);
+  torch::autograd::set_history(y, node);
+  return y;
+}
+
+}  // namespace mneme::model::blocks
