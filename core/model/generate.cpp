@@ -193,7 +193,8 @@ class Generator {
       jobs.push_back(static_cast<std::int64_t>(next_));
       slots_[s] = {.job = next_};
       if (const auto& sampling = options_.sampling)
-        slots_[s].random.emplace(sampling->seed, fmt::format("{}/{}", sampling->stream, digest_of(jobs_[next_].prompt)));
+        slots_[s].random.emplace(sampling->seed,
+                                 fmt::format("{}/{}", sampling->stream, digest_of(jobs_[next_].prompt)));
       ++next_;
       ++active_;
     }

@@ -21,7 +21,8 @@ blocks::GroupWeight rows_of(const blocks::GroupWeight& group, std::int64_t first
 /// Gives back the pages of a mapped file that a tensor was copied from; they are read again if they are touched.
 /// Without this a model counts nearly twice while it is loaded.
 void release_pages(const at::Tensor& tensor) {
-  if (!tensor.is_cpu() || tensor.storage().resizable()) return;  // memory of its own; a view of a mapped file is not resizable
+  if (!tensor.is_cpu() || tensor.storage().resizable())
+    return;  // memory of its own; a view of a mapped file is not resizable
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto start = reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
   const std::uintptr_t first = (start + page - 1) / page * page, end = (start + tensor.nbytes()) / page * page;

@@ -1,6 +1,9 @@
 /// \file Sequential fine-tuning: one adapter (or all weights) trained on task after task, nothing else. The lower
-/// bound. Source: METHODS B1 (SeqFT, SeqLoRA), as in O-LoRA's and TRACE's baselines. Deviations: none. The optimiser's
-/// lifetime, which differs between published codes, is train.optimizer_reset.
+/// bound.
+///
+/// Source: METHODS B1 (SeqFT, SeqLoRA), as in O-LoRA's and TRACE's baselines.
+///
+/// Deviations: none. The optimiser's lifetime, which differs between published codes, is train.optimizer_reset.
 #include "core/plugin.h"
 
 namespace {

@@ -41,7 +41,8 @@ struct Workload {
     slices = test::slices_of(adapters);
     std::vector<std::int64_t> lengths, first;
     for (int i = 0; i < 16; ++i) {
-      lengths.push_back(shortest + static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(longest - shortest))));
+      lengths.push_back(shortest +
+                        static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(longest - shortest))));
       first.push_back(lengths.back() - 1 - static_cast<std::int64_t>(rng.below(8)));
     }
     batch = test::pack_all(test::random_tokens(lengths, shape.vocab, 2), first);
@@ -124,6 +125,9 @@ BENCHMARK_CAPTURE(full_training_step, tiny, kTiny)->Arg(1)->Arg(2)->UseRealTime(
 BENCHMARK_CAPTURE(prefill, tiny, kTiny, 30, 90)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK_CAPTURE(generation, tiny_merged_1500, kTiny, true, 1500)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK_CAPTURE(generation, tiny_adapter_1500, kTiny, false, 1500)->Arg(1)->UseRealTime();
-BENCHMARK_CAPTURE(train_step, small_lora_qv, kSmall, 30, 400, BlockBackend::kFused, false)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(train_step, small_lora_qv, kSmall, 30, 400, BlockBackend::kFused, false)
+    ->Arg(1)
+    ->Arg(2)
+    ->UseRealTime();
 BENCHMARK_CAPTURE(prefill, small, kSmall, 30, 400)->Arg(1)->UseRealTime();
 BENCHMARK_MAIN();
