@@ -1,9 +1,10 @@
 #include "core/run/pretrain_text.h"
 
-#include <sentencepiece_trainer.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
@@ -11,19 +12,16 @@
 namespace mneme::run {
 
 namespace {
-/// Texts as SentencePiece's trainer walks through them.
-class Texts final : public sentencepiece::SentenceIterator {
- public:
-  explicit Texts(std::vector<std::string> texts) : texts_(std::move(texts)) {}
-  bool done() const override { return at_ == texts_.size(); }
-  void Next() override { ++at_; }
-  const std::string& value() const override { return texts_[at_]; }
-  sentencepiece::util::Status status() const override { return {}; }
+using LearnVocabulary = void (*)(const std::unordered_map<std::string, std::string>& settings,
+                                 const std::vector<std::string>& texts, std::string& model, std::string& error);
 
- private:
-  std::vector<std::string> texts_;
-  std::size_t at_ = 0;
-};
+/// The trainer of SentencePiece, see vocabulary/vocabulary.cpp; it stays open.
+LearnVocabulary vocabulary_trainer() {
+  const auto file = program_directory().parent_path() / "lib/mneme/vocabulary.so";
+  void* module = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+  MNEME_CHECK(module != nullptr, "vocabulary: SentencePiece's trainer cannot be opened: {}", ::dlerror());
+  return reinterpret_cast<LearnVocabulary>(::dlsym(module, "mneme_learn_vocabulary"));
+}
 
 void cut(text::TokenIds& ids, std::size_t most) {
   if (ids.size() > most) ids.resize(most);
@@ -130,10 +128,9 @@ void write_learnt_tokenizer(const std::filesystem::path& directory, std::vector<
   }
   config["eos_token"] = "</s>";
   config["unk_token"] = "<unk>";
-  Texts walk(std::move(texts));
-  std::string model;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &walk, &model);
-  MNEME_CHECK(status.ok(), "vocabulary: {} pieces cannot be learnt from this text: {}", pieces, status.ToString());
+  std::string model, error;
+  vocabulary_trainer()(settings, texts, model, error);
+  MNEME_CHECK(error.empty(), "vocabulary: {} pieces cannot be learnt from this text: {}", pieces, error);
   write_file_atomically(directory / (encoder_decoder ? "spiece.model" : "tokenizer.model"), model);
   write_file_atomically(directory / "tokenizer_config.json", config.dump(2) + "\n");
 }
