@@ -12,7 +12,7 @@ namespace mneme::model::blocks {
 namespace {
 
 /// Rows that pass through all products of a group together, so that they are still in the second-level cache.
-constexpr std::int64_t kChunk = 120;
+constexpr std::int64_t kChunk = 240;
 
 /// Calls f(row, rows) for chunks of all rows, spread over the threads.
 template <class F>

@@ -147,7 +147,7 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
         load_head(static_cast<const T*>(g.q) + (t.first_query + i0 + i) * g.q_stride + head * g.head_dim, g,
                   t.position(g, i0 + i), g.scale, q + i * t.width);
       const std::int64_t limit = t.seen(g, i0 + rows - 1), padded = round_up(limit, kLanes);
-      block(rows, padded / kLanes, t.width, {q, t.width, 1}, keys, t.stride, scores, t.stride, false);
+      block(rows, padded / kLanes, t.width, {q, t.width, 1}, {keys, t.stride}, {scores, t.stride});
       for (std::int64_t i = 0; i < rows; ++i) {
         const std::int64_t seen = t.seen(g, i0 + i);
         place_scores(g, head, t.position(g, i0 + i), seen, scores + i * t.stride);
@@ -155,7 +155,7 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
         g.normalisers[(t.first_query + i0 + i) * g.heads + head] = row.normaliser();
         inverse[i] = 1.f / row.total;
       }
-      block(rows, vectors, limit, {scores, t.stride, 1}, values, t.width, out, t.width, false);
+      block(rows, vectors, limit, {scores, t.stride, 1}, {values, t.width}, {out, t.width});
       for (std::int64_t i = 0; i < rows; ++i)
         store_head(static_cast<T*>(g.out) + ((t.first_query + i0 + i) * g.heads + head) * g.head_dim, g, -1, inverse[i],
                    out + i * t.width);
@@ -227,8 +227,8 @@ void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpa
   const std::int64_t limit = t.seen(g, i0 + rows - 1), vectors = round_up(limit, kLanes) / kLanes;
   float* weights = w.weights + at * t.stride;
   float* grads = w.grads + at * t.stride;
-  block(rows, vectors, t.width, {q, t.width, 1}, w.keys_t, t.stride, weights, t.stride, false);
-  block(rows, vectors, t.width, {grad_out, t.width, 1}, w.values_t, t.stride, grads, t.stride, false);
+  block(rows, vectors, t.width, {q, t.width, 1}, {w.keys_t, t.stride}, {weights, t.stride});
+  block(rows, vectors, t.width, {grad_out, t.width, 1}, {w.values_t, t.stride}, {grads, t.stride});
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t seen = t.seen(g, i0 + i);
     float* p = weights + i * t.stride;
@@ -241,7 +241,7 @@ void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpa
     for (std::int64_t j = round_up(seen, kLanes); j < padded; j += kLanes) store(d + j, Float{});
   }
   float* grad_q = w.grad_q + at * t.width;
-  block(rows, t.width / kLanes, limit, {grads, t.stride, 1}, w.keys, t.width, grad_q, t.width, false);
+  block(rows, t.width / kLanes, limit, {grads, t.stride, 1}, {w.keys, t.width}, {grad_q, t.width});
   for (std::int64_t i = 0; i < rows; ++i)
     store_head(static_cast<T*>(g.grad_q) + (t.first_query + i0 + i) * g.grad_q_stride + head * g.head_dim, g,
                t.position(g, i0 + i), g.scale, grad_q + i * t.width);
@@ -265,10 +265,10 @@ void attention_backward_task(const Attention& g, std::int64_t sequence, std::int
       for (std::int64_t j0 = 0; j0 < limit; j0 += kQueryStep) {
         while (first < end && t.seen(g, first) <= j0) ++first;
         const std::int64_t count = least(kQueryStep, limit - j0), at = first - b0;
-        block(count, vectors, end - first, {w.grads + at * t.stride + j0, 1, t.stride}, w.q + at * t.width, t.width,
-              w.grad_keys + j0 * t.width, t.width, true);
-        block(count, vectors, end - first, {w.weights + at * t.stride + j0, 1, t.stride}, w.grad_out + at * t.width,
-              t.width, w.grad_values + j0 * t.width, t.width, true);
+        block(count, vectors, end - first, {w.grads + at * t.stride + j0, 1, t.stride}, {w.q + at * t.width, t.width},
+              {w.grad_keys + j0 * t.width, t.width, true});
+        block(count, vectors, end - first, {w.weights + at * t.stride + j0, 1, t.stride},
+              {w.grad_out + at * t.width, t.width}, {w.grad_values + j0 * t.width, t.width, true});
       }
     }
   }

@@ -65,13 +65,13 @@ void cache_attention_task(const CacheAttention& g, std::int64_t row, std::int64_
   for (std::int64_t h = 0; h < repeat; ++h)
     load_head(static_cast<const T*>(g.q) + row * g.q_stride + (kv_head * repeat + h) * g.head_dim, rotary_of(g),
               g.positions[row], g.scale, q + h * width);
-  block(repeat, padded / kLanes, g.head_dim, {q, width, 1}, cache.keys, g.capacity, scores, g.capacity, false);
+  block(repeat, padded / kLanes, g.head_dim, {q, width, 1}, {cache.keys, g.capacity}, {scores, g.capacity});
   float* inverse = scores + repeat * g.capacity;
   for (std::int64_t h = 0; h < repeat; ++h) {
     place_scores(g, kv_head * repeat + h, g.positions[row], seen, scores + h * g.capacity);
     inverse[h] = 1.f / to_exponentials(scores + h * g.capacity, seen, padded).total;
   }
-  block(repeat, width / kLanes, seen, {scores, g.capacity, 1}, cache.values, g.value_stride, out, width, false);
+  block(repeat, width / kLanes, seen, {scores, g.capacity, 1}, {cache.values, g.value_stride}, {out, width});
   for (std::int64_t h = 0; h < repeat; ++h)
     for_vectors(g.head_dim, [&](std::int64_t e, std::int64_t n) {
       store(static_cast<T*>(g.out) + (row * g.heads + kv_head * repeat + h) * g.head_dim + e,

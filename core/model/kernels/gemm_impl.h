@@ -16,95 +16,115 @@ constexpr int kTileRows[5] = {0, 6, 6, 0, 0};
 #endif
 constexpr std::int64_t kPanel = kPanelVectors * kLanes;
 
-/// Columns of A taken at once: a panel of B of this depth stays in the first-level cache.
-constexpr std::int64_t kDepth = 384;
+/// Columns of A taken at once at most: a panel of B of this depth and the one behind it stay in the second-level cache.
+constexpr std::int64_t kDepth = 768;
 /// Rows of A taken at once: they stay in the second-level cache while all panels pass.
 constexpr std::int64_t kChunk = 240;
 
+/// Floats of a cache line.
+constexpr std::int64_t kLine = 16;
+
+/// Operands with the distances of their rows (and columns).
 struct Left {
   const float* p;
   std::int64_t row, col;
 };
+struct Right {
+  const float* p;
+  std::int64_t row;
+  /// Cache lines that are needed afterwards: fetched meanwhile, since a product of few rows waits for memory alone.
+  const float* next = nullptr;
+  std::int64_t next_lines = 0;
+};
+struct Result {
+  float* p;
+  std::int64_t row;
+  bool accumulate = false;
+};
 
 /// C[R, V vectors] (+)= A[R, k] · B[k, V vectors] in registers.
 template <int R, int V>
-inline void tile(Left a, const float* b, std::int64_t ldb, std::int64_t k, float* c, std::int64_t ldc,
-                 bool accumulate) {
+inline void tile(std::int64_t k, Left a, Right b, Result c) {
   Float sums[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) sums[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : Float{};
+    for (int j = 0; j < V; ++j) sums[i][j] = c.accumulate ? load(c.p + i * c.row + j * kLanes) : Float{};
   }
-  for (std::int64_t p = 0; p < k; ++p) {
-    Float right[V];
+  // The lines to fetch are spread over the steps: more at once than the core can have under way would hold up its own.
+  const std::int64_t fetches = least(b.next_lines, k),
+                     together = fetches == 0 ? 0 : round_up(b.next_lines, fetches) / fetches;
+  const std::int64_t distance = fetches == 0 ? k : k / fetches;
+  for (std::int64_t p = 0, fetch = 0; p < k; ++fetch) {
+    if (fetch < fetches)
+      for (std::int64_t line = 0; line < together; ++line, b.next += kLine) __builtin_prefetch(b.next, 0, 2);
+    for (const std::int64_t end = fetch + 1 < fetches ? p + distance : k; p < end; ++p) {
+      Float right[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) right[j] = load(b + j * kLanes);
+      for (int j = 0; j < V; ++j) right[j] = load(b.p + j * kLanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const float left = a.p[i * a.row];
+      for (int i = 0; i < R; ++i) {
+        const float left = a.p[i * a.row];
 #pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) sums[i][j] += left * right[j];
+        for (int j = 0; j < V; ++j) sums[i][j] += left * right[j];
+      }
+      a.p += a.col;
+      b.p += b.row;
     }
-    a.p += a.col;
-    b += ldb;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) store(c + i * ldc + j * kLanes, sums[i][j]);
+    for (int j = 0; j < V; ++j) store(c.p + i * c.row + j * kLanes, sums[i][j]);
   }
 }
 
 /// tile() with a number of rows known at run time, 1 to R.
 template <int R, int V>
-inline void tile_rows(std::int64_t rows, Left a, const float* b, std::int64_t ldb, std::int64_t k, float* c,
-                      std::int64_t ldc, bool accumulate) {
+inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Result c) {
   if constexpr (R > 1) {
-    if (rows < R) return tile_rows<R - 1, V>(rows, a, b, ldb, k, c, ldc, accumulate);
+    if (rows < R) return tile_rows<R - 1, V>(rows, k, a, b, c);
   }
-  tile<R, V>(a, b, ldb, k, c, ldc, accumulate);
+  tile<R, V>(k, a, b, c);
 }
 
 /// All rows against V vectors of columns, in tiles of nearly equal height.
 template <int V>
-__attribute__((noinline)) void strip(std::int64_t m, Left a, const float* b, std::int64_t ldb, std::int64_t k, float* c,
-                                     std::int64_t ldc, bool accumulate) {
+__attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Right b, Result c) {
   constexpr int kRows = kTileRows[V];
   const std::int64_t tiles = (m + kRows - 1) / kRows;
-  std::int64_t row = 0;
   for (std::int64_t t = 0; t < tiles; ++t) {
-    const std::int64_t end = m * (t + 1) / tiles;
-    tile_rows<kRows, V>(end - row, {a.p + row * a.row, a.row, a.col}, b, ldb, k, c + row * ldc, ldc, accumulate);
-    row = end;
+    const std::int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
+    const std::int64_t line = b.next_lines * t / tiles, last_line = b.next_lines * (t + 1) / tiles;
+    tile_rows<kRows, V>(end - row, k, {a.p + row * a.row, a.row, a.col},
+                        {b.p, b.row, b.next + line * kLine, last_line - line},
+                        {c.p + row * c.row, c.row, c.accumulate});
   }
 }
 
 /// C[m, vectors · kLanes] (+)= A · B with row-major B and whole vectors.
-inline void block(std::int64_t m, std::int64_t vectors, std::int64_t k, Left a, const float* b, std::int64_t ldb,
-                  float* c, std::int64_t ldc, bool accumulate) {
-  for (; vectors >= kPanelVectors; vectors -= kPanelVectors, b += kPanel, c += kPanel)
-    strip<kPanelVectors>(m, a, b, ldb, k, c, ldc, accumulate);
+inline void block(std::int64_t m, std::int64_t vectors, std::int64_t k, Left a, Right b, Result c) {
+  for (; vectors >= kPanelVectors; vectors -= kPanelVectors, b.p += kPanel, c.p += kPanel)
+    strip<kPanelVectors>(m, k, a, b, c);
 #if defined(__AVX512F__)
-  if (vectors == 3) return strip<3>(m, a, b, ldb, k, c, ldc, accumulate);
-  if (vectors == 2) return strip<2>(m, a, b, ldb, k, c, ldc, accumulate);
+  if (vectors == 3) return strip<3>(m, k, a, b, c);
+  if (vectors == 2) return strip<2>(m, k, a, b, c);
 #endif
-  if (vectors == 1) strip<1>(m, a, b, ldb, k, c, ldc, accumulate);
+  if (vectors == 1) strip<1>(m, k, a, b, c);
 }
 
 /// The last columns, fewer than a vector: through a buffer beside C.
-void edge(std::int64_t m, std::int64_t columns, std::int64_t k, Left a, const float* b, std::int64_t ldb, float* c,
-          std::int64_t ldc, bool accumulate) {
+void edge(std::int64_t m, std::int64_t columns, std::int64_t k, Left a, Right b, Result c) {
   constexpr std::int64_t kRows = kTileRows[1];
   float right[kDepth * kLanes];
-  for (std::int64_t p = 0; p < k; ++p) store(right + p * kLanes, load(b + p * ldb, columns));
+  for (std::int64_t p = 0; p < k; ++p) store(right + p * kLanes, load(b.p + p * b.row, columns));
   for (std::int64_t row = 0; row < m; row += kRows) {
     const std::int64_t rows = least(kRows, m - row);
     float sums[kRows * kLanes];
-    if (accumulate)
-      for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c + (row + i) * ldc, columns));
-    strip<1>(rows, {a.p + row * a.row, a.row, a.col}, right, kLanes, k, sums, kLanes, accumulate);
-    for (std::int64_t i = 0; i < rows; ++i) store(c + (row + i) * ldc, load(sums + i * kLanes), columns);
+    if (c.accumulate)
+      for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c.p + (row + i) * c.row, columns));
+    strip<1>(rows, k, {a.p + row * a.row, a.row, a.col}, {right, kLanes}, {sums, kLanes, c.accumulate});
+    for (std::int64_t i = 0; i < rows; ++i) store(c.p + (row + i) * c.row, load(sums + i * kLanes), columns);
   }
 }
 
@@ -124,23 +144,23 @@ void pack(const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std:
 
 /// One chunk of rows and one range of depth against all columns. \param a the chunk's part of A
 void gemm_part(const Gemm& g, Left a, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
-  const bool accumulate = g.accumulate || depth > 0;
-  float* c = g.c + row * g.ldc;
+  const Result c{g.c + row * g.ldc, g.ldc, g.accumulate || depth > 0};
+  const auto columns_from = [&c](std::int64_t first) { return Result{c.p + first, c.row, c.accumulate}; };
   if (g.ldb != 0) {
     const float* b = g.b + depth * g.ldb;
-    const std::int64_t whole = g.n / kLanes, rest = g.n % kLanes;
-    block(rows, whole, count, a, b, g.ldb, c, g.ldc, accumulate);
-    if (rest != 0) edge(rows, rest, count, a, b + whole * kLanes, g.ldb, c + whole * kLanes, g.ldc, accumulate);
+    const std::int64_t whole = g.n / kLanes * kLanes;
+    block(rows, whole / kLanes, count, a, {b, g.ldb}, c);
+    if (whole < g.n) edge(rows, g.n - whole, count, a, {b + whole, g.ldb}, columns_from(whole));
     return;
   }
   for (std::int64_t first = 0; first < g.n; first += kPanel) {
     const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
     const float* b = g.b + first * g.k + depth * width;
-    const std::int64_t whole = (g.pad_columns ? width : columns) / kLanes;
-    block(rows, whole, count, a, b, width, c + first, g.ldc, accumulate);
-    if (whole * kLanes < columns)
-      edge(rows, columns - whole * kLanes, count, a, b + whole * kLanes, width, c + first + whole * kLanes, g.ldc,
-           accumulate);
+    const std::int64_t whole = g.pad_columns ? width : columns / kLanes * kLanes;
+    const bool more = first + kPanel < g.n;
+    block(rows, whole / kLanes, count, a, {b, width, b + g.k * width, more ? count * width / kLine : 0},
+          columns_from(first));
+    if (whole < columns) edge(rows, columns - whole, count, a, {b + whole, width}, columns_from(first + whole));
   }
 }
 
@@ -162,7 +182,8 @@ void gemm_part_transposed(const Gemm& g, std::int64_t row, std::int64_t rows, st
 
 void gemm(const Gemm& g) {
   const bool transposed = g.a_row == 1 && g.a_col > 1 && g.m > 2 * kTileRows[1];
-  const std::int64_t step = transposed ? kTransposedDepth : kDepth;
+  const std::int64_t most_depth = transposed ? kTransposedDepth : kDepth;
+  const std::int64_t steps = most(round_up(g.k, most_depth) / most_depth, 1), step = round_up(g.k, steps) / steps;
   for (std::int64_t row = 0; row < g.m; row += kChunk) {
     const std::int64_t rows = least(kChunk, g.m - row);
     std::int64_t depth = 0;
