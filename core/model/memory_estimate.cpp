@@ -88,14 +88,15 @@ class Counter {
     return kept + input_bytes(w.mlp_input.index, n, false) + input_bytes(w.mlp_output.index, n, false);
   }
 
-  /// Forward copies of all linears, backward copies of those that a gradient passes.
+  /// Copies of all linears for the forward pass, and in fp32 of those that a gradient passes for the backward pass.
   double packed() const {
-    if (step_.dtype != c10::ScalarType::Float || step_.full) return 0;
+    if (!keeps_packed(c_, step_.dtype) || step_.full) return 0;
+    const bool backward = step_.dtype == c10::ScalarType::Float;
     double elements = 0;
     for (const GroupInfo& group : shape_.groups)
-      elements += static_cast<double>(group.in * group.out) * (trains(group.layer) ? 2 : 1);
+      elements += static_cast<double>(group.in * group.out) * (backward && trains(group.layer) ? 2 : 1);
     const double head = static_cast<double>(c_.vocab_size * c_.hidden_size);
-    return 4 * (elements + head * (step_.labels > 0 && step_.trained > 0 ? 2 : 1));
+    return element_ * (elements + head * (backward && step_.labels > 0 && step_.trained > 0 ? 2 : 1));
   }
 
   const TransformerConfig& c_;

@@ -5,18 +5,10 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/model/memory_estimate.h"
 
 namespace mneme::model {
 namespace {
-
-blocks::GroupWeight group_weight(const at::Tensor& weight, const at::Tensor& bias) {
-  return {.weight = weight, .bias = bias, .packed = std::make_shared<blocks::PackedWeight>(weight.detach())};
-}
-
-blocks::GroupWeight rows_of(const blocks::GroupWeight& group, std::int64_t first, std::int64_t count) {
-  return group_weight(group.weight.narrow(0, first, count),
-                      group.bias.defined() ? group.bias.narrow(0, first, count) : at::Tensor());
-}
 
 /// Gives back the pages of a mapped file that a tensor was copied from; they are read again if they are touched.
 /// Without this a model counts nearly twice while it is loaded.
@@ -66,7 +58,7 @@ class Numbering {
 class Joiner {
  public:
   Joiner(const std::map<std::string, at::Tensor>& named, const TransformerConfig& config, at::ScalarType dtype)
-      : named_(named), config_(config), dtype_(dtype) {}
+      : named_(named), config_(config), dtype_(dtype), packs_(keeps_packed(config, dtype)) {}
 
   at::Tensor get(const std::string& name) const {
     const auto found = named_.find(name);
@@ -80,6 +72,12 @@ class Joiner {
   blocks::GroupWeight group(const GroupShape& shape) const {
     if (shape.parts.empty()) return {};
     return group_weight(joined(shape, ".weight"), shape.bias ? joined(shape, ".bias") : at::Tensor());
+  }
+
+  blocks::GroupWeight group_weight(const at::Tensor& weight, const at::Tensor& bias) const {
+    blocks::GroupWeight made{.weight = weight, .bias = bias};
+    if (packs_ && !weight.requires_grad()) made.packed = std::make_shared<blocks::PackedWeight>(weight);
+    return made;
   }
 
   void attention(const AttentionShape& shape, AttentionWeights& into) const {
@@ -97,6 +95,11 @@ class Joiner {
   }
 
  private:
+  blocks::GroupWeight rows_of(const blocks::GroupWeight& group, std::int64_t first, std::int64_t count) const {
+    return group_weight(group.weight.narrow(0, first, count),
+                        group.bias.defined() ? group.bias.narrow(0, first, count) : at::Tensor());
+  }
+
   at::Tensor joined(const GroupShape& shape, const char* kind) const {
     std::vector<at::Tensor> parts;
     for (const auto& part : shape.parts) parts.push_back(get(part.name + kind));
@@ -109,6 +112,7 @@ class Joiner {
   const std::map<std::string, at::Tensor>& named_;
   const TransformerConfig& config_;
   at::ScalarType dtype_;
+  bool packs_;
 };
 
 /// Takes the joined form apart into views, under the names that the shapes give.
@@ -163,6 +167,12 @@ ModelWeights::ModelWeights(const TransformerConfig& c, at::ScalarType type) : co
   }
 }
 
+bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype) {
+  if (dtype != at::kBFloat16) return true;
+  constexpr double kMost = 4e9;
+  return blocks::PackedWeight::packs_half() && 2 * static_cast<double>(parameter_count(config)) <= kMost;
+}
+
 ModelWeights make_weights(const TransformerConfig& c, at::ScalarType dtype,
                           const std::map<std::string, at::Tensor>& named) {
   ModelWeights weights(c, dtype);
@@ -183,7 +193,7 @@ ModelWeights make_weights(const TransformerConfig& c, at::ScalarType dtype,
       layer.mlp_output.weight = join.group(shape.layers[l].mlp_output);
     }
   }
-  weights.head = group_weight(c.tie_word_embeddings ? weights.embedding : join.get(shapes.head), {});
+  weights.head = join.group_weight(c.tie_word_embeddings ? weights.embedding : join.get(shapes.head), {});
   return weights;
 }
 

@@ -64,6 +64,10 @@ struct ModelWeights {
   std::vector<GroupInfo> groups{};
 };
 
+/// Whether a model's linears also lie packed in memory, which products of few rows gain most from: always in fp32; in
+/// bf16 up to 4 GB of weights, so that a model of 7B fits the memory that it has without.
+bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype);
+
 /// Builds the joined form of named weights (all of weight_shapes(); converted to dtype; gradients flow through).
 ModelWeights make_weights(const TransformerConfig& config, at::ScalarType dtype,
                           const std::map<std::string, at::Tensor>& named);

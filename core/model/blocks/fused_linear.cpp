@@ -1,6 +1,7 @@
 #include "core/model/blocks/fused_linear.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,42 @@ void for_chunks(std::int64_t rows, double work_per_row, const F& f) {
     for (std::int64_t row = first; row < last; row += kChunk) f(row, std::min(kChunk, last - row));
   });
 }
+
+/// The product of all rows with a packed weight. Few rows wait for the weight to come from memory: each thread reads a
+/// part of its columns then, where else each would read all of it.
+class WeightProduct {
+ public:
+  explicit WeightProduct(const kernels::Gemm& all) : all_(all), by_columns_(all.m <= kFewRows) {
+    if (!by_columns_) return;
+    const std::int64_t panel = kernels::table().panel, panels = (all.n + panel - 1) / panel;
+    for_rows(panels, 2.0 * static_cast<double>(all.m * all.k * panel), [&](std::int64_t first, std::int64_t last) {
+      kernels::Gemm part = all_;
+      part.n = std::min(all_.n, last * panel) - first * panel;
+      part.b += first * panel * all_.k;
+      part.c += first * panel;
+      kernels::table().gemm(part);
+    });
+  }
+
+  /// Work per row that is left for run().
+  double work() const { return by_columns_ ? 0 : 2.0 * static_cast<double>(all_.n) * static_cast<double>(all_.k); }
+
+  /// Makes sure that some rows are done.
+  void run(std::int64_t row, std::int64_t rows) const {
+    if (by_columns_) return;
+    kernels::Gemm part = all_;
+    part.m = rows;
+    part.a += row * all_.a_row;
+    part.c += row * all_.ldc;
+    kernels::table().gemm(part);
+  }
+
+ private:
+  static constexpr std::int64_t kFewRows = 64;
+
+  kernels::Gemm all_;
+  bool by_columns_;
+};
 
 /// Edges: x, weight, bias, then slice and gate of each term.
 class FusedLinearNode final : public BackwardNode {
@@ -79,13 +116,21 @@ class FusedLinearNode final : public BackwardNode {
   void run_rows(const at::Tensor& dy, at::Tensor& dx, bool with_slices) const {
     const std::int64_t out = weight.size(0), in = weight.size(1);
     if (terms.empty() && !dx.defined()) return;
-    const double work = 2.0 * static_cast<double>(out) * (dx.defined() ? static_cast<double>(in) : 16.0);
+    std::optional<WeightProduct> product;
+    if (dx.defined())
+      product.emplace(kernels::Gemm{.m = dy.size(0),
+                                    .n = in,
+                                    .k = out,
+                                    .a = floats(dy),
+                                    .a_row = out,
+                                    .b = packed->backward(),
+                                    .c = dx.data_ptr<float>(),
+                                    .ldc = in});
+    const double work = 32.0 * static_cast<double>(out) + (product ? product->work() : 0);
     for_chunks(dy.size(0), work, [&](std::int64_t row, std::int64_t rows) {
       const float* left = floats(dy) + row * out;
       float* right = dx.defined() ? dx.data_ptr<float>() + row * in : nullptr;
-      if (dx.defined())
-        kernels::table().gemm(
-            {.m = rows, .n = in, .k = out, .a = left, .a_row = out, .b = packed->backward(), .c = right, .ldc = in});
+      if (product) product->run(row, rows);
       for (const LowRankTerm& term : terms) {
         term.backward_rows(left, out, row, rows);
         if (dx.defined() && !term.dropout()) term.add_input_gradient(row, rows, right);
@@ -116,19 +161,24 @@ class FusedLinearNode final : public BackwardNode {
 void run_forward(const at::Tensor& x, const PackedWeight& packed, std::vector<LowRankTerm>& terms, at::Tensor& y) {
   const std::int64_t in = x.size(1), out = y.size(1);
   for (LowRankTerm& term : terms) term.prepare_forward(x);
-  for_chunks(x.size(0), 2.0 * static_cast<double>(in * out), [&](std::int64_t row, std::int64_t rows) {
-    float* c = y.data_ptr<float>() + row * out;
-    kernels::table().gemm({.m = rows,
-                           .n = out,
-                           .k = in,
-                           .a = floats(x) + row * in,
-                           .a_row = in,
-                           .b = packed.forward(),
-                           .c = c,
-                           .ldc = out});
-    for (const LowRankTerm& term : terms)
-      term.forward_rows({.row = row, .rows = rows, .input = floats(term.input()) + row * in, .y = c, .columns = out});
-  });
+  const WeightProduct product({.m = x.size(0),
+                               .n = out,
+                               .k = in,
+                               .a = floats(x),
+                               .a_row = in,
+                               .b = packed.forward(),
+                               .c = y.data_ptr<float>(),
+                               .ldc = out});
+  for_chunks(x.size(0), 32.0 * static_cast<double>(in + out) + product.work(),
+             [&](std::int64_t row, std::int64_t rows) {
+               product.run(row, rows);
+               for (const LowRankTerm& term : terms)
+                 term.forward_rows({.row = row,
+                                    .rows = rows,
+                                    .input = floats(term.input()) + row * in,
+                                    .y = y.data_ptr<float>() + row * out,
+                                    .columns = out});
+             });
   for (LowRankTerm& term : terms) term.finish_forward();
 }
 

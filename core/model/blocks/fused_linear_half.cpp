@@ -164,7 +164,7 @@ at::Tensor fused_linear_half(const GroupWeight& weight, const at::Tensor& x_give
   at::Tensor y;
   {
     const c10::NoGradGuard no_grad;
-    y = at::linear(x, weight.weight, weight.bias);
+    y = weight.packed ? weight.packed->product(x, weight.bias) : at::linear(x, weight.weight, weight.bias);
     add_terms(x, weight.weight, low_rank.terms, y);
   }
   if (!recorded) return y;

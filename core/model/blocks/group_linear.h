@@ -17,7 +17,7 @@ namespace mneme::model::blocks {
 struct GroupWeight {
   at::Tensor weight{};                           ///< [out, in]; requires grad in full fine-tuning
   at::Tensor bias{};                             ///< [out] or undefined
-  std::shared_ptr<const PackedWeight> packed{};  ///< of `weight`; nullptr: packed at each use
+  std::shared_ptr<const PackedWeight> packed{};  ///< of `weight`; nullptr: fp32 is packed at each use
 
   std::int64_t out() const { return weight.size(0); }
   std::int64_t in() const { return weight.size(1); }

@@ -7,15 +7,23 @@
 
 namespace mneme::model::blocks {
 
-/// A weight [out, in] in the order in which the kernels read it, made when first asked for. fp32 on the CPU.
+/// A weight [out, in] on the CPU in the order in which products read it fastest, made when first asked for.
 class PackedWeight {
  public:
+  /// \param weight fp32, or bf16 where packs_half()
   explicit PackedWeight(at::Tensor weight) : weight_(std::move(weight)) {}
 
-  /// For y = x Wᵀ: the kernels' form of Wᵀ [in, out].
+  /// Whether this machine has products of packed bf16 weights.
+  static bool packs_half();
+
+  /// fp32, for y = x Wᵀ: the kernels' form of Wᵀ [in, out].
   const float* forward() const;
-  /// For dx = dy W: the kernels' form of W [out, in].
+  /// fp32, for dx = dy W: the kernels' form of W [out, in].
   const float* backward() const;
+
+  /// bf16: x Wᵀ + bias, [R, in] -> [R, out]. Products for dx gained nothing from an order of their own.
+  /// \param bias may be undefined
+  at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const;
 
  private:
   at::Tensor weight_;

@@ -331,6 +331,18 @@ TEST_CASE("bf16 blocks agree with fp32 to bf16's precision", "[blocks]") {
   CHECK(relative_error(label_loss(bf16(x), labels, context), label_loss(x, labels, context)) < kBf16);
 }
 
+TEST_CASE("rows of a linear have the same bits alone and among many", "[blocks]") {
+  const at::Tensor weight = at::randn({150, 40}), x = at::randn({80, 40});
+  const GroupWeight group{.weight = weight, .bias = {}, .packed = std::make_shared<const PackedWeight>(weight)};
+  const auto gradient = [&](const at::Tensor& rows) {
+    at::Tensor input = rows.clone().requires_grad_(true);
+    const at::Tensor y = group_linear(group, input, {}, {});
+    return Tensors{y.detach(), test::gradients(y.sum(), {input})[0]};
+  };
+  const Tensors all = gradient(x), few = gradient(x.narrow(0, 7, 5));
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(at::equal(all[i].narrow(0, 7, 5), few[i]));
+}
+
 TEST_CASE("a bf16 group of linears equals the reference on the same rounded values", "[blocks]") {
   constexpr double kBf16 = 2e-2;
   const LinearCase c;
@@ -338,6 +350,10 @@ TEST_CASE("a bf16 group of linears equals the reference on the same rounded valu
   const std::int64_t rows = 23 * 7;
   std::vector<std::int64_t> offsets{0, 60, 60, rows};
   const at::Tensor weight = at::randn({51, c.in}).to(at::kBFloat16), x = at::randn({rows, c.in}).to(at::kBFloat16);
+  const at::Tensor bias = at::randn({51}).to(at::kBFloat16);
+  const bool with_packed = GENERATE(false, true);
+  if (with_packed && !PackedWeight::packs_half()) return;
+  const auto packed = with_packed ? std::make_shared<const PackedWeight>(weight) : nullptr;
   Tensors inputs{x};
   for (const auto& layout : c.layouts) {
     inputs.push_back(at::randn({layout->parameters()}));
@@ -348,8 +364,8 @@ TEST_CASE("a bf16 group of linears equals the reference on the same rounded valu
     for (std::size_t i = 0; i < c.layouts.size(); ++i)
       deltas.push_back(
           {.slice = in[1 + 2 * i], .layout = c.layouts[i], .scale = 0.5, .dropout = 0, .gate = in[2 + 2 * i]});
-    return group_linear({.weight = weight.to(type)}, in[0], {.low_rank = deltas, .offsets = &offsets},
-                        {.backend = backend});
+    return group_linear({.weight = weight.to(type), .bias = bias.to(type), .packed = packed}, in[0],
+                        {.low_rank = deltas, .offsets = &offsets}, {.backend = backend});
   };
   const Tensors exact = leaves(inputs, at::kDouble);
   Tensors fast = leaves(inputs, at::kFloat);
