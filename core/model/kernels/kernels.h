@@ -51,6 +51,7 @@ struct AddNormBackward {
   float* grad_weight = nullptr;         ///< [dim], added to; or nullptr
 };
 
+/// Activation functions: gelu is the exact one, gelu_tanh its approximation.
 enum class Function { kSilu, kGelu, kGeluTanh, kRelu };
 
 /// f(x), or f(gate) · value on rows [2·width].
