@@ -10,7 +10,7 @@ namespace mneme::model {
 namespace {
 
 blocks::GroupWeight group_weight(const at::Tensor& weight, const at::Tensor& bias) {
-  return {.weight = weight, .bias = bias, .packed = std::make_shared<blocks::PackedWeight>(weight.detach())};
+  return {.weight = weight, .bias = bias, .packed = std::make_shared<blocks::PackedWeight>(weight)};
 }
 
 blocks::GroupWeight rows_of(const blocks::GroupWeight& group, std::int64_t first, std::int64_t count) {
@@ -21,8 +21,8 @@ blocks::GroupWeight rows_of(const blocks::GroupWeight& group, std::int64_t first
 /// Gives back the pages of a mapped file that a tensor was copied from; they are read again if they are touched.
 /// Without this a model counts nearly twice while it is loaded.
 void release_pages(const at::Tensor& tensor) {
-  if (!tensor.is_cpu() || tensor.storage().resizable())
-    return;  // memory of its own; a view of a mapped file is not resizable
+  const bool mapped = !tensor.storage().resizable();  // memory of a tensor's own can grow
+  if (!tensor.is_cpu() || !mapped) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto start = reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
   const std::uintptr_t first = (start + page - 1) / page * page, end = (start + tensor.nbytes()) / page * page;

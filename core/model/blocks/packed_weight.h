@@ -3,14 +3,18 @@
 #include <ATen/core/Tensor.h>
 
 #include <mutex>
-#include <utility>
+
+#include "core/model/kernels/kernels.h"
 
 namespace mneme::model::blocks {
+
+/// A matrix in the order in which the kernels read it; `out` is filled in.
+at::Tensor packed(kernels::Pack matrix);
 
 /// A weight [out, in] in the order in which the kernels read it, made when first asked for. fp32 on the CPU.
 class PackedWeight {
  public:
-  explicit PackedWeight(at::Tensor weight) : weight_(std::move(weight)) {}
+  explicit PackedWeight(const at::Tensor& weight);
 
   /// For y = x Wᵀ: the kernels' form of Wᵀ [in, out].
   const float* forward() const;

@@ -21,25 +21,43 @@ constexpr std::int64_t kDepth = 384;
 /// Rows of A taken at once: they stay in the second-level cache while all panels pass.
 constexpr std::int64_t kChunk = 240;
 
+/// A from its first element on.
 struct Left {
   const float* p;
   std::int64_t row, col;
 };
 
+/// B from its first element on, row-major.
+struct Right {
+  const float* p;
+  std::int64_t row;
+};
+
+/// C from its first element on, row-major.
+struct Target {
+  float* p;
+  std::int64_t row;
+  bool accumulate = false;
+};
+
+/// Rows and columns of C, and the depth of the product.
+struct Extent {
+  std::int64_t rows, columns, depth;
+};
+
 /// C[R, V vectors] (+)= A[R, k] · B[k, V vectors] in registers.
 template <int R, int V>
-inline void tile(Left a, const float* b, std::int64_t ldb, std::int64_t k, float* c, std::int64_t ldc,
-                 bool accumulate) {
+inline void tile(std::int64_t k, Left a, Right b, Target c) {
   Float sums[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) sums[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : Float{};
+    for (int j = 0; j < V; ++j) sums[i][j] = c.accumulate ? load(c.p + i * c.row + j * kLanes) : Float{};
   }
   for (std::int64_t p = 0; p < k; ++p) {
     Float right[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) right[j] = load(b + j * kLanes);
+    for (int j = 0; j < V; ++j) right[j] = load(b.p + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const float left = a.p[i * a.row];
@@ -47,100 +65,100 @@ inline void tile(Left a, const float* b, std::int64_t ldb, std::int64_t k, float
       for (int j = 0; j < V; ++j) sums[i][j] += left * right[j];
     }
     a.p += a.col;
-    b += ldb;
+    b.p += b.row;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) store(c + i * ldc + j * kLanes, sums[i][j]);
+    for (int j = 0; j < V; ++j) store(c.p + i * c.row + j * kLanes, sums[i][j]);
   }
 }
 
 /// tile() with a number of rows known at run time, 1 to R.
 template <int R, int V>
-inline void tile_rows(std::int64_t rows, Left a, const float* b, std::int64_t ldb, std::int64_t k, float* c,
-                      std::int64_t ldc, bool accumulate) {
+inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Target c) {
   if constexpr (R > 1) {
-    if (rows < R) return tile_rows<R - 1, V>(rows, a, b, ldb, k, c, ldc, accumulate);
+    if (rows < R) return tile_rows<R - 1, V>(rows, k, a, b, c);
   }
-  tile<R, V>(a, b, ldb, k, c, ldc, accumulate);
+  tile<R, V>(k, a, b, c);
 }
 
 /// All rows against V vectors of columns, in tiles of nearly equal height.
 template <int V>
-__attribute__((noinline)) void strip(std::int64_t m, Left a, const float* b, std::int64_t ldb, std::int64_t k, float* c,
-                                     std::int64_t ldc, bool accumulate) {
+__attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Right b, Target c) {
   constexpr int kRows = kTileRows[V];
   const std::int64_t tiles = (m + kRows - 1) / kRows;
   std::int64_t row = 0;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const std::int64_t end = m * (t + 1) / tiles;
-    tile_rows<kRows, V>(end - row, {a.p + row * a.row, a.row, a.col}, b, ldb, k, c + row * ldc, ldc, accumulate);
+    tile_rows<kRows, V>(end - row, k, {a.p + row * a.row, a.row, a.col}, b, {c.p + row * c.row, c.row, c.accumulate});
     row = end;
   }
 }
 
-/// C[m, vectors · kLanes] (+)= A · B with row-major B and whole vectors.
-inline void block(std::int64_t m, std::int64_t vectors, std::int64_t k, Left a, const float* b, std::int64_t ldb,
-                  float* c, std::int64_t ldc, bool accumulate) {
-  for (; vectors >= kPanelVectors; vectors -= kPanelVectors, b += kPanel, c += kPanel)
-    strip<kPanelVectors>(m, a, b, ldb, k, c, ldc, accumulate);
+/// C (+)= A · B where the columns are whole vectors.
+inline void block(Extent size, Left a, Right b, Target c) {
+  std::int64_t vectors = size.columns / kLanes;
+  for (; vectors >= kPanelVectors; vectors -= kPanelVectors, b.p += kPanel, c.p += kPanel)
+    strip<kPanelVectors>(size.rows, size.depth, a, b, c);
 #if defined(__AVX512F__)
-  if (vectors == 3) return strip<3>(m, a, b, ldb, k, c, ldc, accumulate);
-  if (vectors == 2) return strip<2>(m, a, b, ldb, k, c, ldc, accumulate);
+  if (vectors == 3) return strip<3>(size.rows, size.depth, a, b, c);
+  if (vectors == 2) return strip<2>(size.rows, size.depth, a, b, c);
 #endif
-  if (vectors == 1) strip<1>(m, a, b, ldb, k, c, ldc, accumulate);
+  if (vectors == 1) strip<1>(size.rows, size.depth, a, b, c);
 }
 
 /// The last columns, fewer than a vector: through a buffer beside C.
-void edge(std::int64_t m, std::int64_t columns, std::int64_t k, Left a, const float* b, std::int64_t ldb, float* c,
-          std::int64_t ldc, bool accumulate) {
+void edge(Extent size, Left a, Right b, Target c) {
   constexpr std::int64_t kRows = kTileRows[1];
   float right[kDepth * kLanes];
-  for (std::int64_t p = 0; p < k; ++p) store(right + p * kLanes, load(b + p * ldb, columns));
-  for (std::int64_t row = 0; row < m; row += kRows) {
-    const std::int64_t rows = least(kRows, m - row);
+  for (std::int64_t p = 0; p < size.depth; ++p) store(right + p * kLanes, load(b.p + p * b.row, size.columns));
+  for (std::int64_t row = 0; row < size.rows; row += kRows) {
+    const std::int64_t rows = least(kRows, size.rows - row);
     float sums[kRows * kLanes];
-    if (accumulate)
-      for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c + (row + i) * ldc, columns));
-    strip<1>(rows, {a.p + row * a.row, a.row, a.col}, right, kLanes, k, sums, kLanes, accumulate);
-    for (std::int64_t i = 0; i < rows; ++i) store(c + (row + i) * ldc, load(sums + i * kLanes), columns);
+    if (c.accumulate)
+      for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c.p + (row + i) * c.row, size.columns));
+    strip<1>(rows, size.depth, {a.p + row * a.row, a.row, a.col}, {right, kLanes}, {sums, kLanes, c.accumulate});
+    for (std::int64_t i = 0; i < rows; ++i) store(c.p + (row + i) * c.row, load(sums + i * kLanes), size.columns);
   }
+}
+
+/// C (+)= A · B.
+inline void product(Extent size, Left a, Right b, Target c) {
+  const std::int64_t whole = size.columns / kLanes * kLanes;
+  block({size.rows, whole, size.depth}, a, b, c);
+  if (whole < size.columns)
+    edge({size.rows, size.columns - whole, size.depth}, a, {b.p + whole, b.row}, {c.p + whole, c.row, c.accumulate});
 }
 
 std::int64_t packed_size(std::int64_t k, std::int64_t n) { return k * round_up(n, kLanes); }
 
 /// Panels of kPanel columns one after the other, each row-major; the last one is as narrow as whole vectors allow.
-void pack(const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t col, float scale, float* out) {
-  for (std::int64_t first = 0; first < n; first += kPanel) {
-    const std::int64_t columns = least(kPanel, n - first), width = round_up(columns, kLanes);
+void pack(const Pack& g) {
+  float* out = g.out;
+  for (std::int64_t first = 0; first < g.n; first += kPanel) {
+    const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
     for (std::int64_t j = 0; j < width; ++j) {
-      const float* from = b + (first + j) * col;
-      for (std::int64_t i = 0; i < k; ++i) out[i * width + j] = j < columns ? scale * from[i * row] : 0.f;
+      const float* from = g.b + (first + j) * g.b_col;
+      for (std::int64_t i = 0; i < g.k; ++i) out[i * width + j] = j < columns ? g.scale * from[i * g.b_row] : 0.f;
     }
-    out += k * width;
+    out += g.k * width;
   }
 }
 
+/// A part of the rows or of the depth of a product.
+struct Range {
+  std::int64_t first, count;
+};
+
 /// One chunk of rows and one range of depth against all columns. \param a the chunk's part of A
-void gemm_part(const Gemm& g, Left a, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
-  const bool accumulate = g.accumulate || depth > 0;
-  float* c = g.c + row * g.ldc;
-  if (g.ldb != 0) {
-    const float* b = g.b + depth * g.ldb;
-    const std::int64_t whole = g.n / kLanes, rest = g.n % kLanes;
-    block(rows, whole, count, a, b, g.ldb, c, g.ldc, accumulate);
-    if (rest != 0) edge(rows, rest, count, a, b + whole * kLanes, g.ldb, c + whole * kLanes, g.ldc, accumulate);
-    return;
-  }
-  for (std::int64_t first = 0; first < g.n; first += kPanel) {
+void gemm_part(const Gemm& g, Left a, Range rows, Range depth) {
+  Target c{g.c + rows.first * g.ldc, g.ldc, g.accumulate || depth.first > 0};
+  if (g.ldb != 0) return product({rows.count, g.n, depth.count}, a, {g.b + depth.first * g.ldb, g.ldb}, c);
+  for (std::int64_t first = 0; first < g.n; first += kPanel, c.p += kPanel) {
     const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
-    const float* b = g.b + first * g.k + depth * width;
-    const std::int64_t whole = (g.pad_columns ? width : columns) / kLanes;
-    block(rows, whole, count, a, b, width, c + first, g.ldc, accumulate);
-    if (whole * kLanes < columns)
-      edge(rows, columns - whole * kLanes, count, a, b + whole * kLanes, width, c + first + whole * kLanes, g.ldc,
-           accumulate);
+    const Right panel{g.b + first * g.k + depth.first * width, width};
+    product({rows.count, g.pad_columns ? width : columns, depth.count}, a, panel, c);
   }
 }
 
@@ -150,30 +168,30 @@ constexpr std::int64_t kTransposedDepth = 96;
 constexpr std::int64_t kTransposedStride = kChunk + 16;
 
 /// gemm_part() for A stored by columns: from a dense copy, since its own rows lie a page apart.
-void gemm_part_transposed(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
+void gemm_part_transposed(const Gemm& g, Range rows, Range depth) {
   float copy[kTransposedDepth * kTransposedStride];
-  for (std::int64_t p = 0; p < count; ++p) {
-    const float* from = g.a + row + (depth + p) * g.a_col;
-    for_vectors(rows,
+  for (std::int64_t p = 0; p < depth.count; ++p) {
+    const float* from = g.a + rows.first + (depth.first + p) * g.a_col;
+    for_vectors(rows.count,
                 [&](std::int64_t i, std::int64_t n) { store(copy + p * kTransposedStride + i, load(from + i, n), n); });
   }
-  gemm_part(g, {copy, 1, kTransposedStride}, row, rows, depth, count);
+  gemm_part(g, {copy, 1, kTransposedStride}, rows, depth);
 }
 
 void gemm(const Gemm& g) {
   const bool transposed = g.a_row == 1 && g.a_col > 1 && g.m > 2 * kTileRows[1];
   const std::int64_t step = transposed ? kTransposedDepth : kDepth;
   for (std::int64_t row = 0; row < g.m; row += kChunk) {
-    const std::int64_t rows = least(kChunk, g.m - row);
-    std::int64_t depth = 0;
+    const Range rows{row, least(kChunk, g.m - row)};
+    std::int64_t done = 0;
     do {
-      const std::int64_t count = least(step, g.k - depth);
+      const Range depth{done, least(step, g.k - done)};
       if (transposed)
-        gemm_part_transposed(g, row, rows, depth, count);
+        gemm_part_transposed(g, rows, depth);
       else
-        gemm_part(g, {g.a + row * g.a_row + depth * g.a_col, g.a_row, g.a_col}, row, rows, depth, count);
-      depth += count;
-    } while (depth < g.k);
+        gemm_part(g, {g.a + row * g.a_row + done * g.a_col, g.a_row, g.a_col}, rows, depth);
+      done += depth.count;
+    } while (done < g.k);
   }
 }
 
