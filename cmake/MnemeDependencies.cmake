@@ -23,11 +23,14 @@ add_library(mneme_pcre2 UNKNOWN IMPORTED GLOBAL)
 set_target_properties(mneme_pcre2 PROPERTIES IMPORTED_LOCATION "${MNEME_PCRE2_LIBRARY}"
                       INTERFACE_INCLUDE_DIRECTORIES "${MNEME_PCRE2_INCLUDE}")
 
-# SentencePiece's trainer, for vocabularies of pretrained models; its models are read by own code.
-find_path(MNEME_SENTENCEPIECE_INCLUDE sentencepiece_trainer.h REQUIRED)
-find_library(MNEME_SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
-find_library(MNEME_SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
-add_library(mneme_sentencepiece_train UNKNOWN IMPORTED GLOBAL)
-set_target_properties(mneme_sentencepiece_train PROPERTIES IMPORTED_LOCATION "${MNEME_SENTENCEPIECE_TRAIN_LIBRARY}"
-                      INTERFACE_LINK_LIBRARIES "${MNEME_SENTENCEPIECE_LIBRARY}"
-                      INTERFACE_INCLUDE_DIRECTORIES "${MNEME_SENTENCEPIECE_INCLUDE}")
+if(MNEME_WITH_TORCH)
+  # SentencePiece's trainer, for vocabularies of pretrained models; its models are read by own code.
+  find_path(MNEME_SENTENCEPIECE_INCLUDE sentencepiece_trainer.h REQUIRED)
+  find_library(MNEME_SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
+  find_library(MNEME_SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
+  add_library(mneme_sentencepiece_train UNKNOWN IMPORTED GLOBAL)
+  set_target_properties(mneme_sentencepiece_train PROPERTIES
+                        IMPORTED_LOCATION "${MNEME_SENTENCEPIECE_TRAIN_LIBRARY}"
+                        INTERFACE_LINK_LIBRARIES "${MNEME_SENTENCEPIECE_LIBRARY}"
+                        INTERFACE_INCLUDE_DIRECTORIES "${MNEME_SENTENCEPIECE_INCLUDE}")
+endif()
