@@ -24,6 +24,8 @@ set_target_properties(mneme_pcre2 PROPERTIES IMPORTED_LOCATION "${MNEME_PCRE2_LI
                       INTERFACE_INCLUDE_DIRECTORIES "${MNEME_PCRE2_INCLUDE}")
 
 if(MNEME_WITH_TORCH)
+  find_path(MNEME_EIGEN_INCLUDE eigen3/Eigen/Core REQUIRED)  # included by this path, a standard one on Debian
+
   # SentencePiece's trainer, for vocabularies of pretrained models; its models are read by own code.
   find_path(MNEME_SENTENCEPIECE_INCLUDE sentencepiece_trainer.h REQUIRED)
   find_library(MNEME_SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
