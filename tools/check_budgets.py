@@ -16,10 +16,6 @@ TOPS = ("core", "plugins", "tools", "tests")
 
 # What may be over a budget: the beginning of its path, the kind of budget, and why.
 ALLOWED = (
-    ("core/model/kernels/", "parameters", "inner loops take pointers, strides and sizes, which must stay in registers"),
-    ("core/model/kernels/attention_impl.h", "lines", "forward and backward of one kernel, which share their tiles"),
-    ("core/model/blocks/low_rank_term.cpp", "parameters", "operands of products, as in the kernels"),
-    ("core/model/layer_stack.cpp", "parameters", "operands of products, as in the kernels"),
     ("tests/speed/", "parameters", "a benchmark's variables"),
 )
 

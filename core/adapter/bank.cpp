@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/adapter/bank_entry.h"
+#include "core/adapter/adapter_entry.h"
 #include "core/adapter/state.h"
 #include "core/base/error.h"
 #include "core/base/suggest.h"

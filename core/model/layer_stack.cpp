@@ -25,19 +25,16 @@ at::Tensor PackedAttention::attend_memory(std::int64_t, const at::Tensor& q, con
 
 namespace {
 
-/// y = x Wᵀ with what the adapters add to this group.
-/// \param offsets sequences of the rows \param first_column of the group's output, where `weight` is a part of it
-at::Tensor adapted_linear(const ModelWeights& weights, const ActiveAdapters* adapters, std::int64_t group,
-                          const blocks::GroupWeight& weight, const at::Tensor& x, blocks::GroupDeltas deltas,
-                          const blocks::BlockContext& context) {
-  if (adapters != nullptr) {
-    if (!adapters->groups.empty()) deltas.low_rank = adapters->groups[static_cast<std::size_t>(group)];
-    for (const WeightDelta& delta : adapters->weights) {
-      const LinearInfo& info = weights.linears[static_cast<std::size_t>(delta.linear)];
-      if (info.group == group) deltas.dense.push_back({.delta = &delta, .first_column = info.first_column});
-    }
+/// What the adapters add to a group. \param deltas says where the rows and columns lie
+blocks::GroupDeltas adapter_deltas(const ModelWeights& weights, const ActiveAdapters* adapters, std::int64_t group,
+                                   blocks::GroupDeltas deltas) {
+  if (adapters == nullptr) return deltas;
+  if (!adapters->groups.empty()) deltas.low_rank = adapters->groups[static_cast<std::size_t>(group)];
+  for (const WeightDelta& delta : adapters->weights) {
+    const LinearInfo& info = weights.linears[static_cast<std::size_t>(delta.linear)];
+    if (info.group == group) deltas.dense.push_back({.delta = &delta, .first_column = info.first_column});
   }
-  return blocks::group_linear(weight, x, deltas, context);
+  return deltas;
 }
 
 /// One pass over the layers; holds what its steps share.
@@ -123,8 +120,8 @@ class Stack {
   }
   at::Tensor linear(std::int64_t group, const blocks::GroupWeight& weight, const at::Tensor& x,
                     std::int64_t first_column) const {
-    return adapted_linear(weights_, request_.adapters, group, weight, x,
-                          {.offsets = offsets_, .first_column = first_column}, request_.context);
+    const blocks::GroupDeltas place{.offsets = offsets_, .first_column = first_column};
+    return blocks::group_linear(weight, x, adapter_deltas(weights_, request_.adapters, group, place), request_.context);
   }
 
   void capture(std::int64_t group, const at::Tensor& input) {
@@ -170,8 +167,8 @@ StackOutput run_stack(const ModelWeights& weights, const at::Tensor& hidden, con
 at::Tensor memory_keys(const ModelWeights& weights, std::int64_t layer, const Memory& memory,
                        const ActiveAdapters* adapters, const blocks::BlockContext& context) {
   const LayerGroup& group = weights.layers[static_cast<std::size_t>(layer)].cross.memory;
-  return adapted_linear(weights, adapters, group.index, group.weight, memory.states, {.offsets = &memory.offsets},
-                        context);
+  const auto deltas = adapter_deltas(weights, adapters, group.index, {.offsets = &memory.offsets});
+  return blocks::group_linear(group.weight, memory.states, deltas, context);
 }
 
 Memory run_encoder(const ModelWeights& weights, const TokenAxis& axis, const ActiveAdapters& adapters,

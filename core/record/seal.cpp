@@ -28,8 +28,6 @@ void write_sealed(const fs::path& path, std::string_view image) {
   bytes += image;
   try {
     write_file_atomically(path, bytes);
-  } catch (const RecordError&) {
-    throw;
   } catch (const Error& error) {
     throw RecordError(error.message());
   }

@@ -19,15 +19,14 @@ namespace fs = std::filesystem;
 
 namespace {
 Matrix to_matrix(const record::Array& array, std::size_t tasks, const fs::path& path) {
-  const auto count = static_cast<std::int64_t>(tasks);
-  if (array.shape != std::vector<std::int64_t>{count + 1, count})
+  const auto columns = static_cast<std::int64_t>(tasks);
+  if (array.shape != std::vector<std::int64_t>{columns + 1, columns})
     throw RecordError(fmt::format("{}: a score matrix has shape {}; expected [{}, {}], since the stream has {} tasks",
-                                  path.string(), array.shape, count + 1, count, count));
-  const std::size_t columns = tasks;
+                                  path.string(), array.shape, columns + 1, columns, columns));
   Matrix matrix;
-  for (std::size_t row = 0; row <= columns; ++row) {
-    const auto first = array.values.begin() + static_cast<std::ptrdiff_t>(row * columns);
-    matrix.emplace_back(first, first + static_cast<std::ptrdiff_t>(columns));
+  for (std::int64_t row = 0; row <= columns; ++row) {
+    const auto first = array.values.begin() + row * columns;
+    matrix.emplace_back(first, first + columns);
   }
   return matrix;
 }

@@ -9,15 +9,14 @@ namespace mneme::speed {
 /// the same fields.
 ///
 /// A job names its `work`, and
-///   train     "model", "adapter" (a PEFT directory), "dtype", "batches" [steps][sequences] of {"tokens",
-///   "first_label"},
-///             "learning_rate", "weight_decay", "clip". A step is forward, backward, clipping, AdamW.
+///   train     "model", "adapter" (a PEFT directory), "dtype", "learning_rate", "weight_decay", "clip", "batches"
+///             [steps][sequences] of {"tokens", "first_label"}. A step is forward, backward, clipping, AdamW.
 ///             Result: "seconds" and "losses" of each step.
 ///   generate  "model", "adapter", "dtype", "slots", "prompts", "new_tokens" per prompt, "warm" (further prompts).
 ///             Result: "seconds" [1] and "answers". Never stops before new_tokens.
 ///   score     "model", "adapter", "dtype", "slots", "prompts", "candidates", "warm". Result: "seconds" [1], "scores".
-///   load      "model", "dtype", "prompt". Result: "seconds" [1] until the logits behind the prompt are there,
-///   "logits". tokenize  "model", "text" (a file). Result: "seconds" [1], "ids" per line.
+///   load      "model", "dtype", "prompt". Result: "seconds" [1] until the prompt's "logits" are there.
+///   tokenize  "model", "text" (a file). Result: "seconds" [1], "ids" per line.
 ///
 /// \return the result, with "peak_mb": the most memory that this process ever held, MB (0: the system does not say).
 nlohmann::json run_job(const nlohmann::json& job);

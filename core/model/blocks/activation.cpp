@@ -28,20 +28,6 @@ at::Tensor reference(const at::Tensor& x, const Activation& kind) {
   return apply(x.narrow(1, 0, width), kind.function) * x.narrow(1, width, width);
 }
 
-kernels::Function kernel_function(Activation::Function function) {
-  switch (function) {
-    case Activation::Function::kSilu:
-      return kernels::Function::kSilu;
-    case Activation::Function::kGelu:
-      return kernels::Function::kGelu;
-    case Activation::Function::kGeluTanh:
-      return kernels::Function::kGeluTanh;
-    case Activation::Function::kRelu:
-      return kernels::Function::kRelu;
-  }
-  throw Error("there is no such activation function");
-}
-
 /// Operands of a kernel; `grad` is undefined in the forward pass.
 struct Operands {
   at::Tensor x, grad, out;
@@ -50,13 +36,12 @@ struct Operands {
 /// Runs a kernel over row ranges.
 void run_rows(void (*kernel)(const kernels::Activation&), const Operands& operands, const Activation& kind) {
   const std::int64_t width = operands.x.size(1) / (kind.gated ? 2 : 1);
-  const kernels::Function function = kernel_function(kind.function);
   for_rows(operands.x.size(0), 60.0 * static_cast<double>(width), [&](std::int64_t first, std::int64_t last) {
     const auto at = [&](const at::Tensor& t) {
       return static_cast<char*>(t.data_ptr()) + static_cast<std::size_t>(first * t.size(1)) * t.element_size();
     };
     kernel({.type = storage_of(operands.x),
-            .function = function,
+            .function = kind.function,
             .gated = kind.gated,
             .rows = last - first,
             .width = width,

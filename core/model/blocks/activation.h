@@ -7,12 +7,13 @@
 #include <string_view>
 
 #include "core/model/blocks/backend.h"
+#include "core/model/kernels/kernels.h"
 
 namespace mneme::model::blocks {
 
 /// Between the two products of a feed-forward sublayer.
 struct Activation {
-  enum class Function { kSilu, kGelu, kGeluTanh, kRelu };
+  using Function = kernels::Function;
   Function function = Function::kSilu;
   bool gated = true;  ///< the input holds a gate and a value of the same width
 };

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "core/model/blocks/fused.h"
+#include "core/model/blocks/fused_linear_call.h"
 #include "core/model/blocks/fused_linear_half.h"
-#include "core/model/blocks/low_rank_term.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -59,61 +57,39 @@ class WeightProduct {
   bool by_columns_;
 };
 
-/// Edges: x, weight, bias, then slice and gate of each term.
-class FusedLinearNode final : public BackwardNode {
+/// In fp32, by own kernels.
+class SingleNode final : public FusedLinearNode {
  public:
-  enum Edge : std::size_t { kX, kWeight, kBias, kFirstTerm };
-  std::string name() const override { return "GroupLinearBackward"; }
-
-  at::Tensor x, weight;  ///< x undefined if nothing needs it
   std::shared_ptr<const PackedWeight> packed;
-  std::vector<LowRankTerm> terms;
-
- protected:
-  Gradients backward(Gradients&& gradients) override {
-    Gradients result(kFirstTerm + 2 * terms.size());
-    if (!gradients[0].defined()) return result;
-    const at::Tensor dy = gradients[0].contiguous();
-    const bool one_thread = at::get_num_threads() == 1;
-    for (std::size_t t = 0; t < terms.size(); ++t) {
-      terms[t].check_unchanged();
-      terms[t].prepare_backward(needs(slice_edge(t)) ? x : at::Tensor(), dy.size(0), 1);
-    }
-    if (needs(kX)) result[kX] = new_matrix(dy.size(0), weight.size(1));
-    run_rows(dy, result[kX], one_thread);
-    if (!one_thread) run_slices(floats(dy), 0, dy.size(0));
-    for (std::size_t t = 0; t < terms.size(); ++t) {
-      if (needs(slice_edge(t) + 1)) result[slice_edge(t) + 1] = terms[t].gate_gradient();
-      if (needs(slice_edge(t))) result[slice_edge(t)] = terms[t].slice_gradient();
-    }
-    if (needs(kWeight)) {
-      result[kWeight] = new_matrix(weight.size(0), weight.size(1));
-      run_products({{.m = weight.size(0),
-                     .n = weight.size(1),
-                     .k = dy.size(0),
-                     .a = floats(dy),
-                     .a_row = 1,
-                     .a_col = weight.size(0),
-                     .b = floats(x),
-                     .ldb = weight.size(1),
-                     .c = result[kWeight].data_ptr<float>(),
-                     .ldc = weight.size(1)}});
-    }
-    if (needs(kBias)) result[kBias] = dy.sum(0);
-    return result;
-  }
-
-  void release() override {
-    x = at::Tensor();
-    terms.clear();
-  }
 
  private:
-  static std::size_t slice_edge(std::size_t term) { return kFirstTerm + 2 * term; }
+  at::Tensor run_rows(const at::Tensor& dy) override {
+    const bool one_thread = at::get_num_threads() == 1;
+    prepare_terms(dy.size(0), 1);
+    const at::Tensor dx = needs(kX) ? new_matrix(dy.size(0), weight.size(1)) : at::Tensor();
+    run_chunks(dy, dx, one_thread);
+    if (!one_thread) run_slices(floats(dy), 0, dy.size(0));
+    return dx;
+  }
+
+  at::Tensor weight_gradient(const at::Tensor& dy) const override {
+    const at::Tensor gradient = new_matrix(weight.size(0), weight.size(1));
+    run_products({{.m = weight.size(0),
+                   .n = weight.size(1),
+                   .k = dy.size(0),
+                   .a = floats(dy),
+                   .a_row = 1,
+                   .a_col = weight.size(0),
+                   .b = floats(x),
+                   .ldb = weight.size(1),
+                   .c = gradient.data_ptr<float>(),
+                   .ldc = weight.size(1)}});
+    return gradient;
+  }
 
   /// du of every term, and dx = dy W + Σ gate·du A; with one thread also the slices' gradients while the rows are in
   /// the cache (threads would write to the same sums).
-  void run_rows(const at::Tensor& dy, at::Tensor& dx, bool with_slices) const {
+  void run_chunks(const at::Tensor& dy, const at::Tensor& dx, bool with_slices) const {
     const std::int64_t out = weight.size(0), in = weight.size(1);
     if (terms.empty() && !dx.defined()) return;
     std::optional<WeightProduct> product;
@@ -182,6 +158,19 @@ void run_forward(const at::Tensor& x, const PackedWeight& packed, std::vector<Lo
   for (LowRankTerm& term : terms) term.finish_forward();
 }
 
+at::Tensor fused_linear_single(FusedLinearCall& call) {
+  const GroupWeight& weight = call.weight;
+  const auto packed = weight.packed ? weight.packed : std::make_shared<const PackedWeight>(weight.weight);
+  at::Tensor y = new_matrix(call.x.size(0), weight.out());
+  run_forward(call.x, *packed, call.terms, y);
+  if (weight.bias.defined()) {
+    const c10::NoGradGuard no_grad;
+    y.add_(weight.bias);
+  }
+  if (const auto node = call.record<SingleNode>(y)) node->packed = packed;
+  return y;
+}
+
 }  // namespace
 
 bool fused_linear_takes(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas) {
@@ -194,31 +183,10 @@ bool fused_linear_takes(const GroupWeight& weight, const at::Tensor& x, const Gr
                      [&](const LowRankDelta& delta) { return takes(delta.slice, at::kFloat); });
 }
 
-at::Tensor fused_linear(const GroupWeight& weight, const at::Tensor& x_given, const GroupDeltas& deltas,
+at::Tensor fused_linear(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas,
                         const BlockContext& context) {
-  if (x_given.scalar_type() == at::kBFloat16) return fused_linear_half(weight, x_given, deltas, context);
-  const at::Tensor x = x_given.contiguous();
-  LowRankTerms low_rank(weight, deltas, context);
-  const auto packed = weight.packed ? weight.packed : std::make_shared<const PackedWeight>(weight.weight.detach());
-  const bool trains_weight = records(weight.weight, weight.bias);
-  const bool recorded = records(x) || low_rank.trained || trains_weight;
-  if (!recorded)
-    for (LowRankTerm& term : low_rank.terms) term.skip_closed_rows();
-  at::Tensor y = new_matrix(x.size(0), weight.out());
-  run_forward(x, *packed, low_rank.terms, y);
-  if (weight.bias.defined()) {
-    const c10::NoGradGuard no_grad;
-    y.add_(weight.bias);
-  }
-  if (!recorded) return y;
-  auto node =
-      make_node<FusedLinearNode>(torch::autograd::collect_next_edges(x, weight.weight, weight.bias, low_rank.sources));
-  if (low_rank.trained || trains_weight) node->x = x.detach();
-  node->weight = weight.weight.detach();
-  node->packed = packed;
-  node->terms = std::move(low_rank.terms);
-  torch::autograd::set_history(y, node);
-  return y;
+  FusedLinearCall call(weight, x, deltas, context);
+  return x.scalar_type() == at::kBFloat16 ? fused_linear_half(call) : fused_linear_single(call);
 }
 
 }  // namespace mneme::model::blocks

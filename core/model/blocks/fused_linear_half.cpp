@@ -1,10 +1,6 @@
 #include "core/model/blocks/fused_linear_half.h"
 
 #include <algorithm>
-#include <string>
-
-#include "core/model/blocks/fused.h"
-#include "core/model/blocks/low_rank_term.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -68,53 +64,27 @@ void add_terms(const at::Tensor& x, const at::Tensor& weight, std::vector<LowRan
   for (LowRankTerm& term : terms) term.finish_forward();
 }
 
-/// Edges: x, weight, bias, then slice and gate of each term.
-class FusedLinearHalfNode final : public BackwardNode {
- public:
-  enum Edge : std::size_t { kX, kWeight, kBias, kFirstTerm };
-  std::string name() const override { return "GroupLinearBackward"; }
-
-  at::Tensor x, weight;  ///< x undefined if nothing needs it
-  std::vector<LowRankTerm> terms;
-
- protected:
-  Gradients backward(Gradients&& gradients) override {
-    Gradients result(kFirstTerm + 2 * terms.size());
-    if (!gradients[0].defined()) return result;
-    const at::Tensor dy = gradients[0].contiguous();
-    if (needs(kX)) result[kX] = at::mm(dy, weight);
-    if (!terms.empty()) run_terms(dy, result[kX]);
-    for (std::size_t t = 0; t < terms.size(); ++t) {
-      if (needs(slice_edge(t) + 1)) result[slice_edge(t) + 1] = terms[t].gate_gradient();
-      if (needs(slice_edge(t))) result[slice_edge(t)] = terms[t].slice_gradient();
-    }
-    if (needs(kWeight)) result[kWeight] = at::mm(dy.t(), x);
-    if (needs(kBias)) result[kBias] = dy.sum(0);
-    return result;
+/// The frozen products in bf16 by ATen, those of the terms in fp32.
+class HalfNode final : public FusedLinearNode {
+  at::Tensor run_rows(const at::Tensor& dy) override {
+    const at::Tensor dx = needs(kX) ? at::mm(dy, weight) : at::Tensor();
+    if (!terms.empty()) run_terms(dy, dx);
+    return dx;
   }
 
-  void release() override {
-    x = at::Tensor();
-    terms.clear();
-  }
+  at::Tensor weight_gradient(const at::Tensor& dy) const override { return at::mm(dy.t(), x); }
 
- private:
-  static std::size_t slice_edge(std::size_t term) { return kFirstTerm + 2 * term; }
-
-  void run_terms(const at::Tensor& dy, at::Tensor& dx) {
+  void run_terms(const at::Tensor& dy, const at::Tensor& dx) {
     const std::int64_t rows = dy.size(0), height = std::max<std::int64_t>((rows + kSums - 1) / kSums, kChunk);
     const std::int64_t sums = std::max<std::int64_t>((rows + height - 1) / height, 1);
-    for (std::size_t t = 0; t < terms.size(); ++t) {
-      terms[t].check_unchanged();
-      terms[t].prepare_backward(needs(slice_edge(t)) ? x : at::Tensor(), rows, sums);
-    }
+    prepare_terms(rows, sums);
     for_rows(sums, static_cast<double>(height) * work_per_row(weight), [&](std::int64_t first, std::int64_t last) {
       const c10::NoGradGuard no_grad;
       for (std::int64_t sum = first; sum < last; ++sum) run_sum(dy, dx, sum, height);
     });
     for (const LowRankTerm& term : terms) {
       if (!dx.defined() || !term.dropout()) continue;
-      at::Tensor wide = at::zeros(dx.sizes(), at::kFloat);
+      const at::Tensor wide = at::zeros(dx.sizes(), at::kFloat);
       term.add_dropped_gradient(wide);
       dx.add_(wide);
     }
@@ -153,27 +123,15 @@ class FusedLinearHalfNode final : public BackwardNode {
 
 }  // namespace
 
-at::Tensor fused_linear_half(const GroupWeight& weight, const at::Tensor& x_given, const GroupDeltas& deltas,
-                             const BlockContext& context) {
-  const at::Tensor x = x_given.contiguous();
-  LowRankTerms low_rank(weight, deltas, context);
-  const bool trains_weight = records(weight.weight, weight.bias);
-  const bool recorded = records(x) || low_rank.trained || trains_weight;
-  if (!recorded)
-    for (LowRankTerm& term : low_rank.terms) term.skip_closed_rows();
+at::Tensor fused_linear_half(FusedLinearCall& call) {
   at::Tensor y;
   {
     const c10::NoGradGuard no_grad;
-    y = weight.packed ? weight.packed->product(x, weight.bias) : at::linear(x, weight.weight, weight.bias);
-    add_terms(x, weight.weight, low_rank.terms, y);
+    const GroupWeight& weight = call.weight;
+    y = weight.packed ? weight.packed->product(call.x, weight.bias) : at::linear(call.x, weight.weight, weight.bias);
+    add_terms(call.x, call.weight.weight, call.terms, y);
   }
-  if (!recorded) return y;
-  auto node = make_node<FusedLinearHalfNode>(
-      torch::autograd::collect_next_edges(x, weight.weight, weight.bias, low_rank.sources));
-  if (low_rank.trained || trains_weight) node->x = x.detach();
-  node->weight = weight.weight.detach();
-  node->terms = std::move(low_rank.terms);
-  torch::autograd::set_history(y, node);
+  call.record<HalfNode>(y);
   return y;
 }
 

@@ -1,11 +1,10 @@
 #pragma once
 
-#include "core/model/blocks/group_linear.h"
+#include "core/model/blocks/fused_linear_call.h"
 
 namespace mneme::model::blocks {
 
 /// fused_linear() of a bf16 model.
-at::Tensor fused_linear_half(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas,
-                             const BlockContext& context);
+at::Tensor fused_linear_half(FusedLinearCall& call);
 
 }  // namespace mneme::model::blocks

@@ -4,27 +4,12 @@
 
 #include "core/base/random.h"
 #include "core/model/blocks/fused.h"
+#include "core/model/blocks/packed_weight.h"
 
 namespace mneme::model::blocks {
 namespace {
 
 constexpr std::int64_t kPad = 16;
-
-/// Packs scale·M of a matrix [rows, columns], or of its transpose.
-struct Factor {
-  const float* values;
-  std::int64_t rows, columns;
-  bool transposed = false;
-  double scale = 1;
-};
-at::Tensor pack(const Factor& f) {
-  const c10::NoGradGuard no_grad;
-  const std::int64_t k = f.transposed ? f.columns : f.rows, n = f.transposed ? f.rows : f.columns;
-  const std::int64_t row = f.transposed ? 1 : f.columns, column = f.transposed ? f.columns : 1;
-  at::Tensor out = at::empty({kernels::table().packed_size(k, n)}, at::kFloat);
-  kernels::table().pack(f.values, k, n, row, column, static_cast<float>(f.scale), out.data_ptr<float>());
-  return out;
-}
 
 std::vector<float> spread_gate(const at::Tensor& gate, const std::vector<std::int64_t>& offsets) {
   const at::Tensor values = gate.detach().to(at::kFloat).contiguous();
@@ -131,10 +116,11 @@ const float* LowRankTerm::gated_rows(const at::Tensor& matrix, std::int64_t row,
 
 void LowRankTerm::prepare_forward(const at::Tensor& x) {
   input_ = dropped(x);
-  packed_down_ = pack({.values = a(), .rows = width(), .columns = layout_->in, .transposed = true});
+  packed_down_ = packed({.k = layout_->in, .n = width(), .b = a(), .b_row = 1, .b_col = layout_->in});
   u_ = new_matrix(x.size(0), stride());
   for (Part& part : parts_)
-    part.packed = pack({.values = b(part), .rows = part.out, .columns = rank(), .transposed = true, .scale = scale_});
+    part.packed = packed(
+        {.k = rank(), .n = part.out, .b = b(part), .b_row = 1, .b_col = rank(), .scale = static_cast<float>(scale_)});
 }
 
 void LowRankTerm::forward_rows(const Rows& all) const {
@@ -187,7 +173,8 @@ void LowRankTerm::prepare_backward(const at::Tensor& x, std::int64_t rows, std::
   const c10::NoGradGuard no_grad;
   du_ = new_matrix(rows, stride());
   for (Part& part : parts_)
-    part.packed = pack({.values = b(part), .rows = part.out, .columns = rank(), .scale = scale_});
+    part.packed =
+        packed({.k = part.out, .n = rank(), .b = b(part), .b_row = rank(), .scale = static_cast<float>(scale_)});
   if (!x.defined()) return;
   input_ = dropped(x);
   // A sum's first rows overwrite it; where there are no rows it must be zero.
@@ -229,7 +216,7 @@ void LowRankTerm::add_input_gradient(std::int64_t row, std::int64_t rows, float*
                          .accumulate = true});
 }
 
-void LowRankTerm::add_dropped_gradient(at::Tensor& dx) const {
+void LowRankTerm::add_dropped_gradient(const at::Tensor& dx) const {
   const c10::NoGradGuard no_grad;
   const at::Tensor through = at::zeros_like(dx);
   const std::int64_t in = dx.size(1);
@@ -303,16 +290,6 @@ at::Tensor LowRankTerm::slice_gradient() const {
     result.narrow(0, part.up, part.out * rank()).view({part.out, rank()}).copy_(up.t().mul(scale_));
   }
   return result;
-}
-
-LowRankTerms::LowRankTerms(const GroupWeight& weight, const GroupDeltas& deltas, const BlockContext& context) {
-  for (const LowRankDelta& delta : deltas.low_rank) {
-    LowRankTerm term(delta, weight.out(), deltas, context);
-    if (term.empty()) continue;
-    terms.push_back(std::move(term));
-    sources.insert(sources.end(), {delta.slice, delta.gate});
-    trained = trained || records(delta.slice, delta.gate);
-  }
 }
 
 }  // namespace mneme::model::blocks

@@ -66,7 +66,7 @@ class LowRankTerm {
   /// dx += gate·du A for some rows, for a term without dropout. \param dx the first of the rows
   void add_input_gradient(std::int64_t row, std::int64_t rows, float* dx) const;
   /// dx += mask · (gate·du A) for all rows, for a term with dropout.
-  void add_dropped_gradient(at::Tensor& dx) const;
+  void add_dropped_gradient(const at::Tensor& dx) const;
   /// d gate[s] = Σ over the sequence's rows of ⟨u, du⟩.
   at::Tensor gate_gradient() const;
   /// The products dA += (gate·du)ᵀ dropout(x) and dBᵀ += (gate·u)ᵀ dy over some rows; overwriting where a sum starts.
@@ -109,16 +109,6 @@ class LowRankTerm {
   at::Tensor packed_down_;    ///< Aᵀ, during the forward pass
   at::Tensor down_gradient_;  ///< dA [sums, width, in], during the backward pass
   at::Tensor u_, du_;         ///< [R, stride], without the gate
-};
-
-/// The terms of one call: those of its adapters whose columns lie in the weight's output, and the edges to their
-/// parameters and gates.
-struct LowRankTerms {
-  LowRankTerms(const GroupWeight& weight, const GroupDeltas& deltas, const BlockContext& context);
-
-  std::vector<LowRankTerm> terms{};
-  std::vector<at::Tensor> sources{};  ///< slice and gate (maybe undefined) of each term
-  bool trained = false;               ///< whether a source needs a gradient
 };
 
 }  // namespace mneme::model::blocks

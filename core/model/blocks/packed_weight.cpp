@@ -5,22 +5,11 @@
 #include <ATen/cpu/Utils.h>
 #include <c10/core/GradMode.h>
 
-#include "core/model/kernels/kernels.h"
-
 namespace mneme::model::blocks {
 namespace {
 
-at::Tensor packed(const at::Tensor& weight, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t col) {
-  const c10::NoGradGuard no_grad;
-  const at::Tensor plain = weight.detach().contiguous();
-  at::Tensor result = at::empty({kernels::table().packed_size(k, n)}, at::kFloat);
-  kernels::table().pack(plain.const_data_ptr<float>(), k, n, row, col, 1.f, result.data_ptr<float>());
-  return result;
-}
-
-/// oneDNN's product of a bf16 matrix and a weight in its own order, which at::linear() would bring it into at each
-/// call.
-at::Tensor half_product(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+/// oneDNN's product of a bf16 matrix and a weight in its own order, which at::linear() would bring it into at each call.
+at::Tensor half_product(const at::Tensor& x, const at::Tensor& ordered, const at::Tensor& bias) {
   using Attributes = c10::List<std::optional<at::Scalar>>;
   static const auto linear =
       c10::Dispatcher::singleton()
@@ -28,7 +17,7 @@ at::Tensor half_product(const at::Tensor& x, const at::Tensor& packed, const at:
           .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
                             Attributes, std::optional<c10::string_view>)>();
   const std::optional<at::Tensor> added = bias.defined() ? std::optional(bias) : std::nullopt;
-  return linear.call(x, packed, added, "none", Attributes(), std::nullopt);
+  return linear.call(x, ordered, added, "none", Attributes(), std::nullopt);
 }
 
 at::Tensor half_order(const at::Tensor& weight) {
@@ -40,6 +29,32 @@ at::Tensor half_order(const at::Tensor& weight) {
 
 }  // namespace
 
+at::Tensor packed(kernels::Pack matrix) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor result = at::empty({kernels::table().packed_size(matrix.k, matrix.n)}, at::kFloat);
+  matrix.out = result.data_ptr<float>();
+  kernels::table().pack(matrix);
+  return result;
+}
+
+PackedWeight::PackedWeight(const at::Tensor& weight) : weight_(weight.detach().contiguous()) {}
+
+const float* PackedWeight::forward() const {
+  std::call_once(forward_once_, [&] {
+    const std::int64_t out = weight_.size(0), in = weight_.size(1);
+    forward_ = packed({.k = in, .n = out, .b = weight_.const_data_ptr<float>(), .b_row = 1, .b_col = in});
+  });
+  return forward_.const_data_ptr<float>();
+}
+
+const float* PackedWeight::backward() const {
+  std::call_once(backward_once_, [&] {
+    const std::int64_t out = weight_.size(0), in = weight_.size(1);
+    backward_ = packed({.k = out, .n = in, .b = weight_.const_data_ptr<float>(), .b_row = in});
+  });
+  return backward_.const_data_ptr<float>();
+}
+
 bool PackedWeight::packs_half() {
   static const bool packs =
       at::hasMKLDNN() && at::cpu::is_avx512_vnni_supported() &&
@@ -50,20 +65,8 @@ bool PackedWeight::packs_half() {
 
 at::Tensor PackedWeight::product(const at::Tensor& x, const at::Tensor& bias) const {
   const c10::NoGradGuard no_grad;
-  std::call_once(forward_once_, [&] { forward_ = half_order(weight_.detach().contiguous()); });
+  std::call_once(forward_once_, [&] { forward_ = half_order(weight_); });
   return half_product(x, forward_, bias);
-}
-
-const float* PackedWeight::forward() const {
-  std::call_once(forward_once_,
-                 [&] { forward_ = packed(weight_, weight_.size(1), weight_.size(0), 1, weight_.size(1)); });
-  return forward_.const_data_ptr<float>();
-}
-
-const float* PackedWeight::backward() const {
-  std::call_once(backward_once_,
-                 [&] { backward_ = packed(weight_, weight_.size(0), weight_.size(1), weight_.size(1), 1); });
-  return backward_.const_data_ptr<float>();
 }
 
 }  // namespace mneme::model::blocks

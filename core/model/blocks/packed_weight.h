@@ -3,15 +3,19 @@
 #include <ATen/core/Tensor.h>
 
 #include <mutex>
-#include <utility>
+
+#include "core/model/kernels/kernels.h"
 
 namespace mneme::model::blocks {
+
+/// A matrix in the order in which the kernels read it; `out` is filled in.
+at::Tensor packed(kernels::Pack matrix);
 
 /// A weight [out, in] on the CPU in the order in which products read it fastest, made when first asked for.
 class PackedWeight {
  public:
   /// \param weight fp32, or bf16 where packs_half()
-  explicit PackedWeight(at::Tensor weight) : weight_(std::move(weight)) {}
+  explicit PackedWeight(const at::Tensor& weight);
 
   /// Whether this machine has products of packed bf16 weights.
   static bool packs_half();

@@ -125,7 +125,7 @@ template <class T>
 void attention_forward_task(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
   const AttentionTask t(g, sequence);
   if (t.queries == 0) return;
-  const std::int64_t repeat = g.heads / g.kv_heads, vectors = t.width / kLanes;
+  const std::int64_t repeat = g.heads / g.kv_heads;
   float* keys = scratch;                       // transposed [width, stride]
   float* values = keys + t.width * t.stride;   // [keys, width]
   float* scores = values + t.keys * t.width;   // [block, stride]
@@ -147,7 +147,7 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
         load_head(static_cast<const T*>(g.q) + (t.first_query + i0 + i) * g.q_stride + head * g.head_dim, g,
                   t.position(g, i0 + i), g.scale, q + i * t.width);
       const std::int64_t limit = t.seen(g, i0 + rows - 1), padded = round_up(limit, kLanes);
-      block(rows, padded / kLanes, t.width, {q, t.width, 1}, {keys, t.stride}, {scores, t.stride});
+      block({rows, padded, t.width}, {q, t.width, 1}, {keys, t.stride}, {scores, t.stride});
       for (std::int64_t i = 0; i < rows; ++i) {
         const std::int64_t seen = t.seen(g, i0 + i);
         place_scores(g, head, t.position(g, i0 + i), seen, scores + i * t.stride);
@@ -155,7 +155,7 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
         g.normalisers[(t.first_query + i0 + i) * g.heads + head] = row.normaliser();
         inverse[i] = 1.f / row.total;
       }
-      block(rows, vectors, limit, {scores, t.stride, 1}, {values, t.width}, {out, t.width});
+      block({rows, t.width, limit}, {scores, t.stride, 1}, {values, t.width}, {out, t.width});
       for (std::int64_t i = 0; i < rows; ++i)
         store_head(static_cast<T*>(g.out) + ((t.first_query + i0 + i) * g.heads + head) * g.head_dim, g, -1, inverse[i],
                    out + i * t.width);
@@ -163,128 +163,8 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
   }
 }
 
-/// Work space of one backward task.
-struct BackwardSpace {
-  float *keys, *keys_t, *values_t, *grad_keys, *grad_values, *weights, *grads, *q, *grad_out, *grad_q, *dots;
-
-  BackwardSpace(const AttentionTask& t, float* p) {
-    const auto take = [&](std::int64_t n) {
-      float* start = p;
-      p += n;
-      return start;
-    };
-    keys = take(t.keys * t.width);
-    keys_t = take(t.width * t.stride);
-    values_t = take(t.width * t.stride);
-    grad_keys = take(t.keys * t.width);
-    grad_values = take(t.keys * t.width);
-    weights = take(kQueryBlock * t.stride);
-    grads = take(kQueryBlock * t.stride);
-    q = take(kQueryBlock * t.width);
-    grad_out = take(kQueryBlock * t.width);
-    grad_q = take(kQueryBlock * t.width);
-    dots = take(kQueryBlock);
-  }
-};
-
-template <class T>
-void load_backward_keys(const Attention& g, const AttentionTask& t, std::int64_t kv_head, const BackwardSpace& w) {
-  for (std::int64_t j = 0; j < t.keys; ++j) {
-    const std::int64_t at = (t.first_key + j) * g.kv_stride + kv_head * g.head_dim;
-    load_head(static_cast<const T*>(g.k) + at, g, j, 1.f, w.keys + j * t.width);
-    put_column(w.keys + j * t.width, t.width, j, t.stride, w.keys_t);
-    load_head(static_cast<const T*>(g.v) + at, g, -1, 1.f, w.q);
-    put_column(w.q, t.width, j, t.stride, w.values_t);
-  }
-  for (std::int64_t j = 0; j < t.width; ++j) {
-    for (std::int64_t i = t.keys; i < t.stride; ++i) {
-      w.keys_t[j * t.stride + i] = 0;
-      w.values_t[j * t.stride + i] = 0;
-    }
-  }
-  for (std::int64_t j = 0; j < t.keys * t.width; ++j) w.grad_keys[j] = w.grad_values[j] = 0;
-}
-
-/// Weights P and score gradients dS of rows [i0, i0 + rows) of a block, and the queries' gradients.
-template <class T>
-void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpace& w, std::int64_t head,
-                   std::int64_t block_start, std::int64_t i0, std::int64_t rows, std::int64_t padded) {
-  const std::int64_t at = i0 - block_start;
-  float* q = w.q + at * t.width;
-  float* grad_out = w.grad_out + at * t.width;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t row = t.first_query + i0 + i;
-    load_head(static_cast<const T*>(g.q) + row * g.q_stride + head * g.head_dim, g, t.position(g, i0 + i), g.scale,
-              q + i * t.width);
-    const std::int64_t out = (row * g.heads + head) * g.head_dim;
-    load_head(static_cast<const T*>(g.grad_out) + out, g, -1, 1.f, grad_out + i * t.width);
-    Float dot{};
-    for_vectors(g.head_dim, [&](std::int64_t j, std::int64_t n) {
-      dot += load(static_cast<const T*>(g.out) + out + j, n) * load(grad_out + i * t.width + j);
-    });
-    w.dots[at + i] = sum(dot);
-  }
-  const std::int64_t limit = t.seen(g, i0 + rows - 1), vectors = round_up(limit, kLanes) / kLanes;
-  float* weights = w.weights + at * t.stride;
-  float* grads = w.grads + at * t.stride;
-  block(rows, vectors, t.width, {q, t.width, 1}, {w.keys_t, t.stride}, {weights, t.stride});
-  block(rows, vectors, t.width, {grad_out, t.width, 1}, {w.values_t, t.stride}, {grads, t.stride});
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t seen = t.seen(g, i0 + i);
-    float* p = weights + i * t.stride;
-    place_scores(g, head, t.position(g, i0 + i), seen, p);
-    float* d = grads + i * t.stride;
-    to_weights(p, seen, padded, g.normalisers[(t.first_query + i0 + i) * g.heads + head]);
-    const float dot = w.dots[at + i];
-    for_vectors(round_up(seen, kLanes),
-                [&](std::int64_t j, std::int64_t) { store(d + j, load(p + j) * (load(d + j) - dot)); });
-    for (std::int64_t j = round_up(seen, kLanes); j < padded; j += kLanes) store(d + j, Float{});
-  }
-  float* grad_q = w.grad_q + at * t.width;
-  block(rows, t.width / kLanes, limit, {grads, t.stride, 1}, {w.keys, t.width}, {grad_q, t.width});
-  for (std::int64_t i = 0; i < rows; ++i)
-    store_head(static_cast<T*>(g.grad_q) + (t.first_query + i0 + i) * g.grad_q_stride + head * g.head_dim, g,
-               t.position(g, i0 + i), g.scale, grad_q + i * t.width);
-}
-
-template <class T>
-void attention_backward_task(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
-  const AttentionTask t(g, sequence);
-  const BackwardSpace w(t, scratch);
-  load_backward_keys<T>(g, t, kv_head, w);
-  const std::int64_t repeat = g.heads / g.kv_heads, vectors = t.width / kLanes;
-  for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
-    for (std::int64_t b0 = 0; b0 < t.queries; b0 += kQueryBlock) {
-      const std::int64_t end = least(t.queries, b0 + kQueryBlock);
-      const std::int64_t padded = round_up(t.seen(g, end - 1), kLanes);
-      for (std::int64_t i0 = b0; i0 < end; i0 += kQueryStep)
-        backward_step<T>(g, t, w, head, b0, i0, least(kQueryStep, end - i0), padded);
-      // Keys get their share of the block, step by step from the first query that sees them.
-      std::int64_t first = b0;
-      const std::int64_t limit = t.seen(g, end - 1);
-      for (std::int64_t j0 = 0; j0 < limit; j0 += kQueryStep) {
-        while (first < end && t.seen(g, first) <= j0) ++first;
-        const std::int64_t count = least(kQueryStep, limit - j0), at = first - b0;
-        block(count, vectors, end - first, {w.grads + at * t.stride + j0, 1, t.stride}, {w.q + at * t.width, t.width},
-              {w.grad_keys + j0 * t.width, t.width, true});
-        block(count, vectors, end - first, {w.weights + at * t.stride + j0, 1, t.stride},
-              {w.grad_out + at * t.width, t.width}, {w.grad_values + j0 * t.width, t.width, true});
-      }
-    }
-  }
-  for (std::int64_t j = 0; j < t.keys; ++j) {
-    const std::int64_t at = (t.first_key + j) * g.grad_kv_stride + kv_head * g.head_dim;
-    store_head(static_cast<T*>(g.grad_k) + at, g, j, 1.f, w.grad_keys + j * t.width);
-    store_head(static_cast<T*>(g.grad_v) + at, g, -1, 1.f, w.grad_values + j * t.width);
-  }
-}
-
 void attention_forward(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
   with_type(g.type, [&]<class T>(T*) { attention_forward_task<T>(g, sequence, kv_head, scratch); });
-}
-
-void attention_backward(const Attention& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
-  with_type(g.type, [&]<class T>(T*) { attention_backward_task<T>(g, sequence, kv_head, scratch); });
 }
 
 }  // namespace

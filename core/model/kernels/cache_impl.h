@@ -18,8 +18,9 @@ inline Attention rotary_of(const Args& g) {
 /// Where the keys and values of one head of one slot lie.
 template <class Args>
 struct CacheHead {
+  std::int64_t kv_head;
   float *keys, *values;
-  CacheHead(const Args& g, std::int64_t slot, std::int64_t kv_head) {
+  CacheHead(const Args& g, std::int64_t slot, std::int64_t of_head) : kv_head(of_head) {
     const std::int64_t head = slot * g.kv_heads + kv_head;
     keys = g.keys + head * g.head_dim * g.capacity;
     values = g.values + head * g.capacity * g.value_stride;
@@ -28,10 +29,9 @@ struct CacheHead {
 
 /// Writes one rotated key and one value of a row to a position of the cache. \param key work space of a head's width
 template <class T, class Args>
-inline void append(const Args& g, const CacheHead<Args>& cache, std::int64_t row, std::int64_t kv_head,
-                   std::int64_t position, float* key) {
+inline void append(const Args& g, const CacheHead<Args>& cache, std::int64_t row, std::int64_t position, float* key) {
   const Attention rotary = rotary_of(g);
-  const std::int64_t from = row * g.kv_stride + kv_head * g.head_dim;
+  const std::int64_t from = row * g.kv_stride + cache.kv_head * g.head_dim;
   load_head(static_cast<const T*>(g.k) + from, rotary, position, 1.f, key);
   put_column(key, g.head_dim, position, g.capacity, cache.keys);
   const T* value = static_cast<const T*>(g.v) + from;
@@ -44,7 +44,7 @@ template <class T>
 void cache_store_task(const CacheStore& g, std::int64_t sequence, std::int64_t kv_head, float* scratch) {
   const CacheHead<CacheStore> cache(g, g.slots[sequence], kv_head);
   for (std::int64_t row = g.offsets[sequence]; row < g.offsets[sequence + 1]; ++row)
-    append<T>(g, cache, row, kv_head, row - g.offsets[sequence], scratch);
+    append<T>(g, cache, row, row - g.offsets[sequence], scratch);
 }
 
 std::int64_t cache_scratch(const CacheAttention& g) {
@@ -61,17 +61,17 @@ void cache_attention_task(const CacheAttention& g, std::int64_t row, std::int64_
   float* q = scratch;
   float* out = q + repeat * width;
   float* scores = out + repeat * width;
-  if (g.k != nullptr) append<T>(g, cache, row, kv_head, g.positions[row], out);
+  if (g.k != nullptr) append<T>(g, cache, row, g.positions[row], out);
   for (std::int64_t h = 0; h < repeat; ++h)
     load_head(static_cast<const T*>(g.q) + row * g.q_stride + (kv_head * repeat + h) * g.head_dim, rotary_of(g),
               g.positions[row], g.scale, q + h * width);
-  block(repeat, padded / kLanes, g.head_dim, {q, width, 1}, {cache.keys, g.capacity}, {scores, g.capacity});
+  block({repeat, padded, g.head_dim}, {q, width, 1}, {cache.keys, g.capacity}, {scores, g.capacity});
   float* inverse = scores + repeat * g.capacity;
   for (std::int64_t h = 0; h < repeat; ++h) {
     place_scores(g, kv_head * repeat + h, g.positions[row], seen, scores + h * g.capacity);
     inverse[h] = 1.f / to_exponentials(scores + h * g.capacity, seen, padded).total;
   }
-  block(repeat, width / kLanes, seen, {scores, g.capacity, 1}, {cache.values, g.value_stride}, {out, width});
+  block({repeat, width, seen}, {scores, g.capacity, 1}, {cache.values, g.value_stride}, {out, width});
   for (std::int64_t h = 0; h < repeat; ++h)
     for_vectors(g.head_dim, [&](std::int64_t e, std::int64_t n) {
       store(static_cast<T*>(g.out) + (row * g.heads + kv_head * repeat + h) * g.head_dim + e,

@@ -24,11 +24,13 @@ constexpr std::int64_t kChunk = 240;
 /// Floats of a cache line.
 constexpr std::int64_t kLine = 16;
 
-/// Operands with the distances of their rows (and columns).
+/// A from its first element on.
 struct Left {
   const float* p;
   std::int64_t row, col;
 };
+
+/// B from its first element on, row-major.
 struct Right {
   const float* p;
   std::int64_t row;
@@ -36,15 +38,22 @@ struct Right {
   const float* next = nullptr;
   std::int64_t next_lines = 0;
 };
-struct Result {
+
+/// C from its first element on, row-major.
+struct Target {
   float* p;
   std::int64_t row;
   bool accumulate = false;
 };
 
+/// Rows and columns of C, and the depth of the product.
+struct Extent {
+  std::int64_t rows, columns, depth;
+};
+
 /// C[R, V vectors] (+)= A[R, k] · B[k, V vectors] in registers.
 template <int R, int V>
-inline void tile(std::int64_t k, Left a, Right b, Result c) {
+inline void tile(std::int64_t k, Left a, Right b, Target c) {
   Float sums[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
@@ -52,8 +61,8 @@ inline void tile(std::int64_t k, Left a, Right b, Result c) {
     for (int j = 0; j < V; ++j) sums[i][j] = c.accumulate ? load(c.p + i * c.row + j * kLanes) : Float{};
   }
   // The lines to fetch are spread over the steps: more at once than the core can have under way would hold up its own.
-  const std::int64_t fetches = least(b.next_lines, k),
-                     together = fetches == 0 ? 0 : round_up(b.next_lines, fetches) / fetches;
+  const std::int64_t fetches = least(b.next_lines, k);
+  const std::int64_t together = fetches == 0 ? 0 : round_up(b.next_lines, fetches) / fetches;
   const std::int64_t distance = fetches == 0 ? k : k / fetches;
   for (std::int64_t p = 0, fetch = 0; p < k; ++fetch) {
     if (fetch < fetches)
@@ -81,7 +90,7 @@ inline void tile(std::int64_t k, Left a, Right b, Result c) {
 
 /// tile() with a number of rows known at run time, 1 to R.
 template <int R, int V>
-inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Result c) {
+inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Target c) {
   if constexpr (R > 1) {
     if (rows < R) return tile_rows<R - 1, V>(rows, k, a, b, c);
   }
@@ -90,7 +99,7 @@ inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Result
 
 /// All rows against V vectors of columns, in tiles of nearly equal height.
 template <int V>
-__attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Right b, Result c) {
+__attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Right b, Target c) {
   constexpr int kRows = kTileRows[V];
   const std::int64_t tiles = (m + kRows - 1) / kRows;
   for (std::int64_t t = 0; t < tiles; ++t) {
@@ -102,65 +111,71 @@ __attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Rig
   }
 }
 
-/// C[m, vectors · kLanes] (+)= A · B with row-major B and whole vectors.
-inline void block(std::int64_t m, std::int64_t vectors, std::int64_t k, Left a, Right b, Result c) {
+/// C (+)= A · B where the columns are whole vectors.
+inline void block(Extent size, Left a, Right b, Target c) {
+  std::int64_t vectors = size.columns / kLanes;
   for (; vectors >= kPanelVectors; vectors -= kPanelVectors, b.p += kPanel, c.p += kPanel)
-    strip<kPanelVectors>(m, k, a, b, c);
+    strip<kPanelVectors>(size.rows, size.depth, a, b, c);
 #if defined(__AVX512F__)
-  if (vectors == 3) return strip<3>(m, k, a, b, c);
-  if (vectors == 2) return strip<2>(m, k, a, b, c);
+  if (vectors == 3) return strip<3>(size.rows, size.depth, a, b, c);
+  if (vectors == 2) return strip<2>(size.rows, size.depth, a, b, c);
 #endif
-  if (vectors == 1) strip<1>(m, k, a, b, c);
+  if (vectors == 1) strip<1>(size.rows, size.depth, a, b, c);
 }
 
 /// The last columns, fewer than a vector: through a buffer beside C.
-void edge(std::int64_t m, std::int64_t columns, std::int64_t k, Left a, Right b, Result c) {
+void edge(Extent size, Left a, Right b, Target c) {
   constexpr std::int64_t kRows = kTileRows[1];
   float right[kDepth * kLanes];
-  for (std::int64_t p = 0; p < k; ++p) store(right + p * kLanes, load(b.p + p * b.row, columns));
-  for (std::int64_t row = 0; row < m; row += kRows) {
-    const std::int64_t rows = least(kRows, m - row);
+  for (std::int64_t p = 0; p < size.depth; ++p) store(right + p * kLanes, load(b.p + p * b.row, size.columns));
+  for (std::int64_t row = 0; row < size.rows; row += kRows) {
+    const std::int64_t rows = least(kRows, size.rows - row);
     float sums[kRows * kLanes];
     if (c.accumulate)
-      for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c.p + (row + i) * c.row, columns));
-    strip<1>(rows, k, {a.p + row * a.row, a.row, a.col}, {right, kLanes}, {sums, kLanes, c.accumulate});
-    for (std::int64_t i = 0; i < rows; ++i) store(c.p + (row + i) * c.row, load(sums + i * kLanes), columns);
+      for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c.p + (row + i) * c.row, size.columns));
+    strip<1>(rows, size.depth, {a.p + row * a.row, a.row, a.col}, {right, kLanes}, {sums, kLanes, c.accumulate});
+    for (std::int64_t i = 0; i < rows; ++i) store(c.p + (row + i) * c.row, load(sums + i * kLanes), size.columns);
   }
+}
+
+/// C (+)= A · B.
+inline void product(Extent size, Left a, Right b, Target c) {
+  const std::int64_t whole = size.columns / kLanes * kLanes;
+  block({size.rows, whole, size.depth}, a, b, c);
+  if (whole < size.columns)
+    edge({size.rows, size.columns - whole, size.depth}, a, {b.p + whole, b.row}, {c.p + whole, c.row, c.accumulate});
 }
 
 std::int64_t packed_size(std::int64_t k, std::int64_t n) { return k * round_up(n, kLanes); }
 
 /// Panels of kPanel columns one after the other, each row-major; the last one is as narrow as whole vectors allow.
-void pack(const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t col, float scale, float* out) {
-  for (std::int64_t first = 0; first < n; first += kPanel) {
-    const std::int64_t columns = least(kPanel, n - first), width = round_up(columns, kLanes);
+void pack(const Pack& g) {
+  float* out = g.out;
+  for (std::int64_t first = 0; first < g.n; first += kPanel) {
+    const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
     for (std::int64_t j = 0; j < width; ++j) {
-      const float* from = b + (first + j) * col;
-      for (std::int64_t i = 0; i < k; ++i) out[i * width + j] = j < columns ? scale * from[i * row] : 0.f;
+      const float* from = g.b + (first + j) * g.b_col;
+      for (std::int64_t i = 0; i < g.k; ++i) out[i * width + j] = j < columns ? g.scale * from[i * g.b_row] : 0.f;
     }
-    out += k * width;
+    out += g.k * width;
   }
 }
 
+/// A part of the rows or of the depth of a product.
+struct Range {
+  std::int64_t first, count;
+};
+
 /// One chunk of rows and one range of depth against all columns. \param a the chunk's part of A
-void gemm_part(const Gemm& g, Left a, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
-  const Result c{g.c + row * g.ldc, g.ldc, g.accumulate || depth > 0};
-  const auto columns_from = [&c](std::int64_t first) { return Result{c.p + first, c.row, c.accumulate}; };
-  if (g.ldb != 0) {
-    const float* b = g.b + depth * g.ldb;
-    const std::int64_t whole = g.n / kLanes * kLanes;
-    block(rows, whole / kLanes, count, a, {b, g.ldb}, c);
-    if (whole < g.n) edge(rows, g.n - whole, count, a, {b + whole, g.ldb}, columns_from(whole));
-    return;
-  }
-  for (std::int64_t first = 0; first < g.n; first += kPanel) {
+void gemm_part(const Gemm& g, Left a, Range rows, Range depth) {
+  Target c{g.c + rows.first * g.ldc, g.ldc, g.accumulate || depth.first > 0};
+  if (g.ldb != 0) return product({rows.count, g.n, depth.count}, a, {g.b + depth.first * g.ldb, g.ldb}, c);
+  for (std::int64_t first = 0; first < g.n; first += kPanel, c.p += kPanel) {
     const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
-    const float* b = g.b + first * g.k + depth * width;
-    const std::int64_t whole = g.pad_columns ? width : columns / kLanes * kLanes;
+    const float* b = g.b + first * g.k + depth.first * width;
     const bool more = first + kPanel < g.n;
-    block(rows, whole / kLanes, count, a, {b, width, b + g.k * width, more ? count * width / kLine : 0},
-          columns_from(first));
-    if (whole < columns) edge(rows, columns - whole, count, a, {b + whole, width}, columns_from(first + whole));
+    const Right panel{b, width, b + g.k * width, more ? depth.count * width / kLine : 0};
+    product({rows.count, g.pad_columns ? width : columns, depth.count}, a, panel, c);
   }
 }
 
@@ -170,14 +185,14 @@ constexpr std::int64_t kTransposedDepth = 96;
 constexpr std::int64_t kTransposedStride = kChunk + 16;
 
 /// gemm_part() for A stored by columns: from a dense copy, since its own rows lie a page apart.
-void gemm_part_transposed(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t count) {
+void gemm_part_transposed(const Gemm& g, Range rows, Range depth) {
   float copy[kTransposedDepth * kTransposedStride];
-  for (std::int64_t p = 0; p < count; ++p) {
-    const float* from = g.a + row + (depth + p) * g.a_col;
-    for_vectors(rows,
+  for (std::int64_t p = 0; p < depth.count; ++p) {
+    const float* from = g.a + rows.first + (depth.first + p) * g.a_col;
+    for_vectors(rows.count,
                 [&](std::int64_t i, std::int64_t n) { store(copy + p * kTransposedStride + i, load(from + i, n), n); });
   }
-  gemm_part(g, {copy, 1, kTransposedStride}, row, rows, depth, count);
+  gemm_part(g, {copy, 1, kTransposedStride}, rows, depth);
 }
 
 void gemm(const Gemm& g) {
@@ -185,16 +200,16 @@ void gemm(const Gemm& g) {
   const std::int64_t most_depth = transposed ? kTransposedDepth : kDepth;
   const std::int64_t steps = most(round_up(g.k, most_depth) / most_depth, 1), step = round_up(g.k, steps) / steps;
   for (std::int64_t row = 0; row < g.m; row += kChunk) {
-    const std::int64_t rows = least(kChunk, g.m - row);
-    std::int64_t depth = 0;
+    const Range rows{row, least(kChunk, g.m - row)};
+    std::int64_t done = 0;
     do {
-      const std::int64_t count = least(step, g.k - depth);
+      const Range depth{done, least(step, g.k - done)};
       if (transposed)
-        gemm_part_transposed(g, row, rows, depth, count);
+        gemm_part_transposed(g, rows, depth);
       else
-        gemm_part(g, {g.a + row * g.a_row + depth * g.a_col, g.a_row, g.a_col}, row, rows, depth, count);
-      depth += count;
-    } while (depth < g.k);
+        gemm_part(g, {g.a + row * g.a_row + done * g.a_col, g.a_row, g.a_col}, rows, depth);
+      done += depth.count;
+    } while (done < g.k);
   }
 }
 

@@ -26,6 +26,15 @@ struct Gemm {
   bool pad_columns = false;
 };
 
+/// Brings scale·B [k, n] into the order that gemm() reads fastest.
+struct Pack {
+  std::int64_t k = 0, n = 0;
+  const float* b = nullptr;
+  std::int64_t b_row = 0, b_col = 1;  ///< strides of B
+  float scale = 1;
+  float* out = nullptr;  ///< of Table::packed_size() floats
+};
+
 /// h = x + delta, n = h · rstd · w by rows.
 struct AddNormForward {
   Storage type = Storage::kFloat;
@@ -51,6 +60,7 @@ struct AddNormBackward {
   float* grad_weight = nullptr;         ///< [dim], added to; or nullptr
 };
 
+/// Activation functions: gelu is the exact one, gelu_tanh its approximation.
 enum class Function { kSilu, kGelu, kGeluTanh, kRelu };
 
 /// f(x), or f(gate) · value on rows [2·width].
@@ -150,9 +160,7 @@ struct Table {
   std::int64_t panel;  ///< columns of packed B that lie together: column j·panel starts at b[j·panel·k]
   /// Floats that pack() writes for a matrix [k, n].
   std::int64_t (*packed_size)(std::int64_t k, std::int64_t n);
-  /// Brings scale·B [k, n], element (i, j) at b[i·row + j·col], into the order that gemm() reads fastest.
-  void (*pack)(const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t col, float scale,
-               float* out);
+  void (*pack)(const Pack& args);
   void (*gemm)(const Gemm& args);
   void (*add_norm_forward)(const AddNormForward& args);
   void (*add_norm_backward)(const AddNormBackward& args);

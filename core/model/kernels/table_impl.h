@@ -1,6 +1,7 @@
 #pragma once
 // The table of the instruction set that the including file is compiled for.
 #include "core/model/kernels/activation_impl.h"
+#include "core/model/kernels/attention_backward_impl.h"
 #include "core/model/kernels/attention_impl.h"
 #include "core/model/kernels/cache_impl.h"
 #include "core/model/kernels/gemm_impl.h"

@@ -69,8 +69,7 @@ class Rows {
   std::size_t columns_;
 };
 
-/// One HDF5 file, held in memory. Paths are absolute ("/train/steps"); groups
-/// on the way are created.
+/// One HDF5 file, held in memory. Paths are absolute ("/train/steps"); groups on the way are created.
 class File {
  public:
   /// A new empty file in memory; `name` appears in messages only.

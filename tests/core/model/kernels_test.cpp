@@ -26,7 +26,13 @@ float* data(const at::Tensor& t) { return t.data_ptr<float>(); }
 
 at::Tensor packed(const kernels::Table& table, const at::Tensor& b, float scale) {
   at::Tensor out = at::full({table.packed_size(b.size(0), b.size(1))}, NAN);
-  table.pack(data(b), b.size(0), b.size(1), b.stride(0), b.stride(1), scale, data(out));
+  table.pack({.k = b.size(0),
+              .n = b.size(1),
+              .b = data(b),
+              .b_row = b.stride(0),
+              .b_col = b.stride(1),
+              .scale = scale,
+              .out = data(out)});
   return out;
 }
 

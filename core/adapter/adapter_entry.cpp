@@ -1,4 +1,4 @@
-#include "core/adapter/bank_entry.h"
+#include "core/adapter/adapter_entry.h"
 
 #include <ATen/ATen.h>
 
