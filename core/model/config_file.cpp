@@ -46,8 +46,9 @@ std::string their_activation(const std::string& ours) {
 void read_rope(const Fields& fields, TransformerConfig& config) {
   config.rope_theta = fields.number("rope_theta", config.rope_theta);
   const bool scaled = fields.has("rope_scaling") && !fields.at("rope_scaling").empty();
+  const bool newer = fields.has("rope_parameters");
+  if (!scaled && !newer) return;
   const char* key = scaled ? "rope_scaling" : "rope_parameters";
-  if (!fields.has(key)) return;
   if (!fields.at(key).is_object()) fields.refuse(key, "expected an object");
   const Fields rope(fields.at(key), fields.where() + ": " + key);
   RopeScaling& scaling = config.rope_scaling;

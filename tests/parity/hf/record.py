@@ -121,8 +121,10 @@ def lora_settings(model, seq2seq, rng):
 
 
 def record_double(model, trained, pairs, seq2seq):
-    """Gradients in fp64 throughout: transformers' norms compute in fp32, which is undone here."""
+    """Gradients in fp64 throughout: transformers' norms and softmax compute in fp32, which is undone here."""
     originals = {}
+    softmax = torch.nn.functional.softmax
+    torch.nn.functional.softmax = lambda x, dim, dtype=None: softmax(x, dim)
     for module in model.modules():
         if type(module).__name__.endswith(("RMSNorm", "LayerNorm")):
             kind = type(module)
@@ -132,6 +134,7 @@ def record_double(model, trained, pairs, seq2seq):
     model.double()
     mean_loss(model, pairs, seq2seq).backward()
     made = {"gradient64/" + adapter_name(name): p.grad.clone() for name, p in trained}
+    torch.nn.functional.softmax = softmax
     for kind, forward in originals.items():
         kind.forward = forward
     for _, p in trained:

@@ -81,6 +81,8 @@ def random_rope(rng):
                        llama3_rope(theta, rng.choice([1.0, 2.0, 8.0, 32.0]), rng.choice([8, 32, 8192]))])
 
 
+# A window of 1 is left out: transformers' cache of keys then keeps all, so that its answers are not those of its logits,
+# and gradients of queries and keys are 0.
 def random_decoder(rng, family, vocabulary):
     groups, ratio = rng.randint(1, 4), rng.randint(1, 4)
     heads = groups * ratio
@@ -96,9 +98,9 @@ def random_decoder(rng, family, vocabulary):
     if family == "llama":
         fields["mlp_bias"] = rng.random() < 0.3
     if family == "mistral":
-        fields["sliding_window"] = rng.choice([None, 1, 6, 30, 4096])
+        fields["sliding_window"] = rng.choice([None, 2, 6, 30, 4096])
     if family.startswith("qwen") and rng.random() < 0.4:
-        fields.update(use_sliding_window=True, sliding_window=rng.randint(1, 30),
+        fields.update(use_sliding_window=True, sliding_window=rng.randint(2, 30),
                       max_window_layers=rng.choice([0, 0, 28]))
     return shape(family, **fields)
 
