@@ -55,8 +55,8 @@ struct TransformerConfig {
 };
 
 /// Reads config.json (both `rope_theta`/`rope_scaling` and `rope_parameters` forms), and from a generation_config.json
-/// beside it the ids that end an answer, which go before those of config.json. An unsupported field or an absurd size is
-/// an Error that names the field, what was found and what is supported.
+/// beside it the ids that end an answer, which go before those of config.json. An unsupported field or an absurd size
+/// is an Error that names the field, what was found and what is supported.
 TransformerConfig read_config(const std::filesystem::path& file);
 
 /// Writes a config.json that Hugging Face's transformers reads.

@@ -78,8 +78,7 @@ void read_window(const Fields& fields, TransformerConfig& config) {
   const bool used = mistral || (qwen && fields.boolean("use_sliding_window", false));
   if (!mistral && !qwen && fields.has("sliding_window"))
     fields.refuse("sliding_window", "this family has none; expected null or no such field");
-  const std::int64_t window =
-      fields.integer("sliding_window", used && !fields.contains("sliding_window") ? 4096 : 0);
+  const std::int64_t window = fields.integer("sliding_window", used && !fields.contains("sliding_window") ? 4096 : 0);
   if (used && fields.has("sliding_window") && window < 1) fields.refuse("sliding_window", "expected at least 1");
   config.sliding_window = used ? window : 0;
   const std::int64_t full = fields.integer("max_window_layers", 28);

@@ -81,6 +81,11 @@ TEST_CASE("mneme model probe trains an adapter and leaves its first gradient", "
   const Json again = result(fmt::format("probe nano --adapter {}/adapter --data {} --steps 1 --out {}/more", out,
                                         (directory / "rows.jsonl").string(), out));
   CHECK(again["losses"][0] < probed["losses"][4]);
+  // A merged model is a directory of its own, with its tokenizer.
+  const test::Outcome merged = run_model(fmt::format("merge nano {0}/adapter {0}/merged", out));
+  INFO(merged.output);
+  CHECK(merged.code == 0);
+  CHECK(result(fmt::format("generate {}/merged --prompt a --max-new-tokens 1", out))["text"].is_string());
 }
 
 TEST_CASE("mneme model probe takes several targets, as show does", "[command]") {
