@@ -105,8 +105,19 @@ std::map<std::string, Value> read_pattern(const model::ConfigFields& fields, con
   return table;
 }
 
+/// PEFT's starts that take the first update out of the base weights, which it does again when it loads the file.
+void refuse_changed_base(const model::ConfigFields& fields) {
+  constexpr const char* kKey = "init_lora_weights";
+  if (!fields.has(kKey) || !fields.at(kKey).is_string()) return;
+  const std::string start = fields.text(kKey, "");
+  for (const char* plain : {"gaussian", "eva", "orthogonal"})
+    if (start == plain) return;
+  fields.refuse(kKey, "it changes the base weights; save the adapter with path_initial_model_for_weight_conversion");
+}
+
 LoraOptions read_lora(const model::ConfigFields& fields) {
   refuse_unsupported(fields);
+  refuse_changed_base(fields);
   LoraOptions options;
   constexpr std::int64_t kMostRank = 1 << 16;
   options.rank = fields.integer("r");

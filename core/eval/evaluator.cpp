@@ -17,6 +17,10 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
       options_(std::move(options)),
       split_(options_.split == "eval" ? data::Split::kEval : data::Split::kTest) {
   const data::SequenceForm form(tokenizer, learner.model().config().encoder_decoder());
+  // What ends the answers that the model learns, and what ended those that it has learned from before.
+  std::vector<std::int32_t> ends = learner.model().config().eos_token_ids;
+  if (const auto eos = tokenizer.eos(); eos && std::find(ends.begin(), ends.end(), *eos) == ends.end())
+    ends.push_back(*eos);
   for (const data::Task& task : stream.tasks) {
     EvalTask made{task, {}, {}};
     const std::int64_t new_tokens = task.spec().max_new_tokens;
@@ -25,7 +29,7 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
     const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, options_.cache);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       model::GenerateJob job{.prompt = form.prompt(rows[i].prompt), .max_new_tokens = new_tokens};
-      if (const auto eos = tokenizer.eos()) job.stop.push_back(*eos);
+      job.stop = ends;
       made.prompts.push_back(std::move(job));
     }
     if (options_.protocol == "labels")

@@ -87,8 +87,12 @@ void settle_tied(TransformerConfig& config, std::map<std::string, at::Tensor>& f
   if (config.tie_word_embeddings) found.erase(head);
 }
 
-/// Buffers of old checkpoints.
-bool ignored(const std::string& name) { return name.ends_with(".rotary_emb.inv_freq"); }
+/// What old checkpoints hold and nothing reads: buffers, and a table of position biases in the T5s that came from Mesh
+/// TensorFlow, whose cross-attention has none.
+bool ignored(const std::string& name) {
+  return name.ends_with(".rotary_emb.inv_freq") ||
+         name == "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+}
 
 /// Everything that does not fit, one line each.
 std::vector<std::string> differences(const TransformerConfig& config, const std::map<std::string, at::Tensor>& found) {

@@ -78,8 +78,8 @@ void check_config(const TransformerConfig& c, const std::string& where) {
   c.encoder_decoder() ? check_relative(c, where) : check_rope(c, where);
   if (!blocks::activation_function(c.hidden_act))
     throw Error(fmt::format("{}: there is no activation function '{}'", where, c.hidden_act));
-  const std::array<std::pair<const char*, std::optional<std::int64_t>>, 3> tokens{
-      {{"bos_token_id", c.bos_token_id}, {"eos_token_id", c.eos_token_id}, {"pad_token_id", c.pad_token_id}}};
+  const std::array<std::pair<const char*, std::optional<std::int64_t>>, 2> tokens{
+      {{"bos_token_id", c.bos_token_id}, {"pad_token_id", c.pad_token_id}}};
   for (const auto& [key, id] : tokens)
     if (id && *id >= c.vocab_size)
       throw Error(

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace mneme::model {
 
@@ -40,7 +41,8 @@ struct TransformerConfig {
   RopeScaling rope_scaling;
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
-  std::optional<std::int64_t> bos_token_id, eos_token_id, pad_token_id;
+  std::optional<std::int64_t> bos_token_id, pad_token_id;
+  std::vector<std::int32_t> eos_token_ids{};  ///< each ends an answer
 
   // T5 alone: relative position biases in place of rotations, scores not scaled.
   std::int64_t relative_attention_num_buckets = 32, relative_attention_max_distance = 128;
@@ -52,8 +54,9 @@ struct TransformerConfig {
   std::int64_t total_layers() const { return num_hidden_layers + num_decoder_layers; }
 };
 
-/// Reads config.json (both `rope_theta`/`rope_scaling` and `rope_parameters` forms). An unsupported field or an absurd
-/// size is an Error that names the field, what was found and what is supported.
+/// Reads config.json (both `rope_theta`/`rope_scaling` and `rope_parameters` forms), and from a generation_config.json
+/// beside it the ids that end an answer, which go before those of config.json. An unsupported field or an absurd size
+/// is an Error that names the field, what was found and what is supported.
 TransformerConfig read_config(const std::filesystem::path& file);
 
 /// Writes a config.json that Hugging Face's transformers reads.

@@ -24,10 +24,14 @@ std::int64_t ConfigFields::integer(const std::string& key, std::int64_t otherwis
   return has(key) ? integer(key) : otherwise;
 }
 
-double ConfigFields::number(const std::string& key, double otherwise) const {
-  if (!has(key)) return otherwise;
+double ConfigFields::number(const std::string& key) const {
+  if (!has(key)) throw Error(fmt::format("{}: field '{}' is missing; expected a number", where_, key));
   if (!at(key).is_number()) refuse(key, "expected a number");
   return at(key).get<double>();
+}
+
+double ConfigFields::number(const std::string& key, double otherwise) const {
+  return has(key) ? number(key) : otherwise;
 }
 
 bool ConfigFields::boolean(const std::string& key, bool otherwise) const {
@@ -42,12 +46,20 @@ std::string ConfigFields::text(const std::string& key, const std::string& otherw
   return at(key).get<std::string>();
 }
 
+std::vector<std::int64_t> ConfigFields::tokens(const std::string& key) const {
+  if (!has(key)) return {};
+  const nlohmann::json list = at(key).is_array() ? at(key) : nlohmann::json::array({at(key)});
+  std::vector<std::int64_t> ids;
+  for (const nlohmann::json& id : list) {
+    if (!id.is_number_integer()) refuse(key, "expected a token id or a list of them");
+    ids.push_back(id.get<std::int64_t>());
+  }
+  return ids;
+}
+
 std::optional<std::int64_t> ConfigFields::token(const std::string& key) const {
-  if (!has(key)) return std::nullopt;
-  const nlohmann::json& value = at(key);
-  const nlohmann::json& id = value.is_array() && !value.empty() ? value.front() : value;
-  if (!id.is_number_integer()) refuse(key, "expected a token id or a list of them");
-  return id.get<std::int64_t>();
+  const std::vector<std::int64_t> ids = tokens(key);
+  return ids.empty() ? std::nullopt : std::optional(ids.front());
 }
 
 std::vector<std::string> ConfigFields::unread() const {

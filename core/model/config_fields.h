@@ -23,10 +23,13 @@ class ConfigFields {
 
   std::int64_t integer(const std::string& key) const;
   std::int64_t integer(const std::string& key, std::int64_t otherwise) const;
+  double number(const std::string& key) const;
   double number(const std::string& key, double otherwise) const;
   bool boolean(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise) const;
-  /// A token id, or the first one where a list stands.
+  /// A token id or a list of them; none if the field is null or missing.
+  std::vector<std::int64_t> tokens(const std::string& key) const;
+  /// The first of them.
   std::optional<std::int64_t> token(const std::string& key) const;
 
   /// Names that nobody asked for.

@@ -28,6 +28,8 @@ constexpr std::array<ActivationName, 6> kActivations{{{"silu", "silu"},
                                                       {"gelu_pytorch_tanh", "gelu_tanh"},
                                                       {"relu", "relu"}}};
 
+constexpr const char* kKnownActivations = "supported are silu, gelu, gelu_new, gelu_pytorch_tanh and relu";
+
 std::optional<std::string> our_activation(std::string_view theirs) {
   for (const auto& [name, ours] : kActivations)
     if (name == theirs) return ours;
@@ -40,33 +42,33 @@ std::string their_activation(const std::string& ours) {
   throw Error(fmt::format("there is no activation function '{}'", ours));
 }
 
-/// The `rope_scaling` of older files and the `rope_parameters` of newer ones.
+/// The `rope_scaling` of older files, or the `rope_parameters` of newer ones: where both are, the former counts.
 void read_rope(const Fields& fields, TransformerConfig& config) {
   config.rope_theta = fields.number("rope_theta", config.rope_theta);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (!fields.has(key)) continue;
-    if (!fields.at(key).is_object()) fields.refuse(key, "expected an object");
-    const Fields rope(fields.at(key), fields.where() + ": " + key);
-    RopeScaling& scaling = config.rope_scaling;
-    config.rope_theta = rope.number("rope_theta", config.rope_theta);
-    const std::string old_type = rope.text("type", "default"), type = rope.text("rope_type", old_type);
-    if (type != "default" && type != "linear" && type != "llama3")
-      rope.refuse(rope.has("rope_type") ? "rope_type" : "type", "supported are default, linear and llama3");
-    if (rope.number("partial_rotary_factor", 1) != 1)
-      rope.refuse("partial_rotary_factor", "supported is 1, where the whole head is rotated");
-    if (type != "default") {
-      scaling.type = type;
-      scaling.factor = rope.number("factor", 1);
-    }
-    if (type == "llama3") {
-      scaling.low_freq_factor = rope.number("low_freq_factor", scaling.low_freq_factor);
-      scaling.high_freq_factor = rope.number("high_freq_factor", scaling.high_freq_factor);
-      scaling.original_max_position_embeddings =
-          rope.integer("original_max_position_embeddings", scaling.original_max_position_embeddings);
-    }
-    if (const auto unread = rope.unread(); type != "default" && !unread.empty())
-      rope.refuse(unread.front(), fmt::format("rope scaling of type '{}' has no such field here", type));
+  const bool scaled = fields.has("rope_scaling") && !fields.at("rope_scaling").empty();
+  const bool newer = fields.has("rope_parameters");
+  if (!scaled && !newer) return;
+  const char* key = scaled ? "rope_scaling" : "rope_parameters";
+  if (!fields.at(key).is_object()) fields.refuse(key, "expected an object");
+  const Fields rope(fields.at(key), fields.where() + ": " + key);
+  RopeScaling& scaling = config.rope_scaling;
+  config.rope_theta = rope.number("rope_theta", config.rope_theta);
+  const std::string old_type = rope.text("type", "default"), type = rope.text("rope_type", old_type);
+  if (type != "default" && type != "linear" && type != "llama3")
+    rope.refuse(rope.has("rope_type") ? "rope_type" : "type", "supported are default, linear and llama3");
+  if (rope.number("partial_rotary_factor", 1) != 1)
+    rope.refuse("partial_rotary_factor", "supported is 1, where the whole head is rotated");
+  if (type == "default") return;
+  scaling.type = type;
+  scaling.factor = rope.number("factor");
+  if (type == "llama3") {
+    scaling.low_freq_factor = rope.number("low_freq_factor");
+    scaling.high_freq_factor = rope.number("high_freq_factor");
+    scaling.original_max_position_embeddings =
+        rope.integer("original_max_position_embeddings", config.max_position_embeddings);
   }
+  if (const auto unread = rope.unread(); !unread.empty())
+    rope.refuse(unread.front(), fmt::format("rope scaling of type '{}' has no such field here", type));
 }
 
 /// Mistral has a window where `sliding_window` is not null; Qwen where `use_sliding_window` says so, and perhaps in
@@ -76,8 +78,7 @@ void read_window(const Fields& fields, TransformerConfig& config) {
   const bool used = mistral || (qwen && fields.boolean("use_sliding_window", false));
   if (!mistral && !qwen && fields.has("sliding_window"))
     fields.refuse("sliding_window", "this family has none; expected null or no such field");
-  const std::int64_t window =
-      fields.integer("sliding_window", mistral && !fields.contains("sliding_window") ? 4096 : 0);
+  const std::int64_t window = fields.integer("sliding_window", used && !fields.contains("sliding_window") ? 4096 : 0);
   if (used && fields.has("sliding_window") && window < 1) fields.refuse("sliding_window", "expected at least 1");
   config.sliding_window = used ? window : 0;
   const std::int64_t full = fields.integer("max_window_layers", 28);
@@ -97,9 +98,32 @@ void read_window(const Fields& fields, TransformerConfig& config) {
     if (type != expected) fields.refuse("layer_types", "supported is one type of attention for all layers");
 }
 
+/// The ids that end an answer.
+void read_ends(const Fields& fields, TransformerConfig& config) {
+  config.eos_token_ids.clear();
+  for (const std::int64_t id : fields.tokens("eos_token_id")) {
+    if (id >= config.vocab_size)
+      fields.refuse("eos_token_id", fmt::format("expected less than vocab_size = {}", config.vocab_size));
+    if (id >= 0) config.eos_token_ids.push_back(static_cast<std::int32_t>(id));
+  }
+}
+
+/// As in transformers, a generation_config.json says alone what ends an answer.
+void read_generation(const std::filesystem::path& file, TransformerConfig& config) {
+  if (!std::filesystem::exists(file)) return;
+  const Json json = Json::parse(read_file(file), nullptr, false);
+  if (!json.is_object()) throw Error(fmt::format("{}: not a JSON object", file.string()));
+  const Fields fields(json, file.string());
+  read_ends(fields, config);
+  const auto start = fields.token("decoder_start_token_id");
+  if (config.encoder_decoder() && start && *start != config.decoder_start_token_id)
+    fields.refuse("decoder_start_token_id",
+                  fmt::format("config.json says {}; expected the same", config.decoder_start_token_id));
+}
+
 void read_tokens(const Fields& fields, TransformerConfig& config) {
   config.bos_token_id = fields.token("bos_token_id");
-  config.eos_token_id = fields.token("eos_token_id");
+  read_ends(fields, config);
   config.pad_token_id = fields.token("pad_token_id");
   if (config.pad_token_id && *config.pad_token_id < 0) config.pad_token_id.reset();
 }
@@ -111,14 +135,17 @@ void read_decoder(const Fields& fields, TransformerConfig& c) {
   c.intermediate_size = fields.integer("intermediate_size");
   c.num_hidden_layers = fields.integer("num_hidden_layers");
   c.num_attention_heads = fields.integer("num_attention_heads");
-  c.num_key_value_heads = fields.integer("num_key_value_heads", c.num_attention_heads);
+  // null means as many as attention heads; a missing field, what the family's class has.
+  const std::int64_t unsaid = c.model_type == "mistral" ? 8 : qwen2 || qwen3 ? 32 : c.num_attention_heads;
+  c.num_key_value_heads =
+      fields.integer("num_key_value_heads", fields.contains("num_key_value_heads") ? c.num_attention_heads : unsaid);
   check_size(fields.where(), "num_attention_heads", c.num_attention_heads, 4096);
   c.head_dim = fields.integer("head_dim", qwen3 ? 128 : c.hidden_size / c.num_attention_heads);
   c.max_position_embeddings = fields.integer("max_position_embeddings", c.max_position_embeddings);
   c.rms_norm_eps = fields.number("rms_norm_eps", c.rms_norm_eps);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
   const auto activation = our_activation(fields.text("hidden_act", "silu"));
-  if (!activation) fields.refuse("hidden_act", "supported are silu, gelu, gelu_new, gelu_pytorch_tanh and relu");
+  if (!activation) fields.refuse("hidden_act", kKnownActivations);
   c.hidden_act = *activation;
   const bool attention_bias = fields.boolean("attention_bias", false);
   if (attention_bias && (c.model_type == "mistral" || qwen2))
@@ -152,8 +179,13 @@ void read_t5(const Fields& fields, TransformerConfig& c) {
   if (!activation)
     fields.refuse("feed_forward_proj", "supported are relu, gelu, gelu_new, silu, and these after \"gated-\"");
   c.hidden_act = projection == "gated-gelu" ? "gelu_tanh" : *activation;
-  // dense_act_fn and is_gated_act follow from feed_forward_proj.
-  for (const char* key : {"dense_act_fn", "is_gated_act"}) fields.has(key);
+  // Both follow from feed_forward_proj; where a file has them they go before it.
+  c.gated_mlp = fields.boolean("is_gated_act", c.gated_mlp);
+  if (fields.has("dense_act_fn")) {
+    const auto function = our_activation(fields.text("dense_act_fn", ""));
+    if (!function) fields.refuse("dense_act_fn", kKnownActivations);
+    c.hidden_act = *function;
+  }
   // Whether the head is tied is for the weights to say; what is asked here is the scale that came with tying.
   c.tie_word_embeddings = true;
   c.scale_decoder_outputs = fields.boolean("scale_decoder_outputs", fields.boolean("tie_word_embeddings", true));
@@ -229,6 +261,7 @@ TransformerConfig read_config(const std::filesystem::path& file) {
   refuse_unsupported(fields);
   config.model_type == "t5" ? read_t5(fields, config) : read_decoder(fields, config);
   read_tokens(fields, config);
+  read_generation(file.parent_path() / "generation_config.json", config);
   check_config(config, where);
   warn_of_unread(fields);
   return config;
@@ -287,6 +320,8 @@ Json t5_json(const TransformerConfig& c) {
           {"relative_attention_max_distance", c.relative_attention_max_distance},
           {"layer_norm_epsilon", c.rms_norm_eps},
           {"feed_forward_proj", (c.gated_mlp ? "gated-" : "") + function},
+          {"is_gated_act", c.gated_mlp},
+          {"dense_act_fn", their_activation(c.hidden_act)},
           {"is_encoder_decoder", true},
           {"tie_word_embeddings", c.scale_decoder_outputs},
           {"scale_decoder_outputs", c.scale_decoder_outputs},
@@ -309,7 +344,8 @@ void write_config(const TransformerConfig& c, const std::filesystem::path& file)
     json[key] = id ? Json(*id) : Json(nullptr);
   };
   token("bos_token_id", c.bos_token_id);
-  token("eos_token_id", c.eos_token_id);
+  const auto& ends = c.eos_token_ids;
+  json["eos_token_id"] = ends.empty() ? Json(nullptr) : ends.size() == 1 ? Json(ends.front()) : Json(ends);
   token("pad_token_id", c.pad_token_id);
   write_file_atomically(file, json.dump(2) + "\n");
 }

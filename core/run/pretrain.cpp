@@ -108,7 +108,7 @@ std::unique_ptr<text::Tokenizer> make_tokenizer(const PretrainOptions& options) 
 model::TransformerConfig with_tokens(model::TransformerConfig config, const text::Tokenizer& tokenizer) {
   config.vocab_size = tokenizer.vocab_size();
   config.bos_token_id = tokenizer.bos();
-  config.eos_token_id = tokenizer.eos();
+  if (const auto eos = tokenizer.eos()) config.eos_token_ids = {*eos};
   config.pad_token_id = tokenizer.pad();
   config.decoder_start_token_id = tokenizer.pad().value_or(0);
   return config;

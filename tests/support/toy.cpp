@@ -36,7 +36,7 @@ std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_d
   config.num_attention_heads = 4;
   config.num_key_value_heads = 2;
   config.head_dim = 4;
-  config.eos_token_id = kEnd;
+  config.eos_token_ids = {kEnd};
   if (encoder_decoder) {
     config.model_type = "t5";
     config.num_decoder_layers = 2;

@@ -52,6 +52,20 @@ TEST_CASE("mneme model: logits, generate and score agree with each other", "[com
   CHECK(scored[1]["log_probability"].get<double>() < expected);
 }
 
+TEST_CASE("mneme model generate stops at each of the model's end tokens", "[command]") {
+  const Json free = result("generate nano --ids 256,97,98,99 --max-new-tokens 8");
+  REQUIRE(free["ids"].size() > 2);
+  const test::TemporaryDirectory directory;
+  fs::copy(fs::path(MNEME_SOURCE_DIR) / "models" / "nano", directory / "model", fs::copy_options::recursive);
+  const Json ends = {{"eos_token_id", {257, free["ids"][1]}}};
+  write_file_atomically(directory / "model" / "generation_config.json", ends.dump());
+  const std::string model = (directory / "model").string();
+  const Json stopped = result("generate " + model + " --ids 256,97,98,99 --max-new-tokens 8");
+  const auto ids = free["ids"].get<std::vector<int>>();
+  const auto end = std::find(ids.begin(), ids.end(), ids[1]);
+  CHECK(stopped["ids"].get<std::vector<int>>() == std::vector<int>(ids.begin(), end + 1));
+}
+
 TEST_CASE("mneme model probe trains an adapter and leaves its first gradient", "[command]") {
   const test::TemporaryDirectory directory;
   write_file_atomically(
@@ -67,6 +81,11 @@ TEST_CASE("mneme model probe trains an adapter and leaves its first gradient", "
   const Json again = result(fmt::format("probe nano --adapter {}/adapter --data {} --steps 1 --out {}/more", out,
                                         (directory / "rows.jsonl").string(), out));
   CHECK(again["losses"][0] < probed["losses"][4]);
+  // A merged model is a directory of its own, with its tokenizer.
+  const test::Outcome merged = run_model(fmt::format("merge nano {0}/adapter {0}/merged", out));
+  INFO(merged.output);
+  CHECK(merged.code == 0);
+  CHECK(result(fmt::format("generate {}/merged --prompt a --max-new-tokens 1", out))["text"].is_string());
 }
 
 TEST_CASE("mneme model probe takes several targets, as show does", "[command]") {

@@ -8,7 +8,8 @@
 namespace mneme::model::blocks {
 namespace {
 
-/// oneDNN's product of a bf16 matrix and a weight in its own order, which at::linear() would bring it into at each call.
+/// oneDNN's product of a bf16 matrix and a weight in its own order, which at::linear() would bring it into at each
+/// call.
 at::Tensor half_product(const at::Tensor& x, const at::Tensor& ordered, const at::Tensor& bias) {
   using Attributes = c10::List<std::optional<at::Scalar>>;
   static const auto linear =

@@ -81,6 +81,7 @@ std::shared_ptr<model::Transformer> byte_model() {
   config.num_attention_heads = 4;
   config.num_key_value_heads = 2;
   config.head_dim = 4;
+  config.eos_token_ids = {10, ByteTokenizer::kEos};
   RandomStream rng(2, "byte-model");
   auto model = model::Transformer::random(config, c10::ScalarType::Float, rng);
   std::vector<std::pair<std::string, at::Tensor>> larger;
@@ -174,14 +175,14 @@ TEST_CASE("without a task id all prompts are one queue; with it each task asks f
   CHECK((told.tasks == std::vector<std::optional<std::int64_t>>{1, 2, 3}));
 }
 
-TEST_CASE("prompts carry bos, their task's limit and eos as stop", "[eval]") {
+TEST_CASE("prompts carry bos, their task's limit and the end tokens of model and tokenizer", "[eval]") {
   Scripted strategy = three_answers();
   Bench bench(strategy, three_tasks());
   bench.evaluate(0);
   const model::GenerateJob& job = strategy.asked[3];
   CHECK(job.prompt == Tokens{ByteTokenizer::kBos, 'd', '?'});
   CHECK(job.max_new_tokens == 6);
-  CHECK(job.stop == Tokens{ByteTokenizer::kEos});
+  CHECK(job.stop == Tokens{10, ByteTokenizer::kEos});  // the model's, in its order
 }
 
 TEST_CASE("rows: all, only tasks seen so far, or the first and the last", "[eval]") {

@@ -51,7 +51,7 @@ TEST_CASE("a config is read with its defaults", "[config]") {
   CHECK(c.rms_norm_eps == 1e-5);
   CHECK(c.tie_word_embeddings);
   CHECK(c.bos_token_id == 1);
-  CHECK(c.eos_token_id == 7);
+  CHECK(c.eos_token_ids == std::vector<std::int32_t>{7, 8, 9});
   CHECK_FALSE(c.pad_token_id);
   CHECK(c.rope_scaling.type == "none");
   Json json = plain();
@@ -76,6 +76,40 @@ TEST_CASE("both forms of rotary parameters are read", "[config]") {
   CHECK(c.rope_theta == 9);
   CHECK(c.rope_scaling.type == "llama3");
   CHECK(c.rope_scaling.original_max_position_embeddings == 77);
+}
+
+TEST_CASE("scalings of rotary parameters are read as transformers reads them", "[config]") {
+  Json json = plain();
+  json["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 4.0}};
+  json["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 2.0}, {"rope_theta", 9.0}};
+  CHECK(read(json).rope_scaling.factor == 4);
+  CHECK(read(json).rope_theta == 5000);
+  json["rope_scaling"] = Json::object();
+  CHECK(read(json).rope_scaling.factor == 2);
+  json.erase("rope_scaling");
+  json["rope_parameters"].erase("factor");
+  CHECK_THAT(error_of(json), Catch::Contains("field 'factor' is missing"));
+  json["max_position_embeddings"] = 77;
+  json["rope_parameters"] = {
+      {"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
+  CHECK(read(json).rope_scaling.original_max_position_embeddings == 77);
+}
+
+TEST_CASE("generation_config.json says alone what ends an answer", "[config]") {
+  const test::TemporaryDirectory directory;
+  write_file_atomically(directory / "config.json", plain().dump());
+  const auto ends = [&](const char* text) {
+    write_file_atomically(directory / "generation_config.json", text);
+    return read_config(directory / "config.json").eos_token_ids;
+  };
+  using Ids = std::vector<std::int32_t>;
+  CHECK(ends(R"({"eos_token_id": [4, 5]})") == Ids{4, 5});
+  CHECK(ends(R"({"eos_token_id": 6, "temperature": 0.6})") == Ids{6});
+  CHECK(ends(R"({"eos_token_id": null})").empty());
+  CHECK_THROWS_WITH(ends(R"({"eos_token_id": [4, 100]})"),
+                    Catch::Contains("generation_config.json: field 'eos_token_id' is [4,100]; expected less than"));
+  CHECK_THROWS_WITH(ends(R"({"eos_token_id": ["4"]})"), Catch::Contains("expected a token id or a list of them"));
+  CHECK_THROWS_WITH(ends("[]"), Catch::Contains("generation_config.json: not a JSON object"));
 }
 
 TEST_CASE("what the blocks cannot compute is refused by name", "[config]") {
@@ -130,6 +164,7 @@ TEST_CASE("families differ by what their configs mean", "[config]") {
   CHECK(of("qwen2", {{"sliding_window", 9}}).sliding_window == 0);
   CHECK(of("qwen2", {{"use_sliding_window", true}, {"sliding_window", 9}, {"max_window_layers", 0}}).sliding_window ==
         9);
+  CHECK(of("qwen2", {{"use_sliding_window", true}, {"max_window_layers", 0}}).sliding_window == 4096);
   CHECK((of("qwen3", Json::object()).qk_norm && of("qwen3", Json::object()).head_dim == 128));
 }
 
@@ -159,6 +194,9 @@ TEST_CASE("a T5 config is read with its defaults and variants", "[config]") {
   CHECK_FALSE(read(with({{"tie_word_embeddings", true}, {"scale_decoder_outputs", false}})).scale_decoder_outputs);
   CHECK(read(with({{"feed_forward_proj", "gelu"}})).hidden_act == "gelu");
   CHECK_THAT(error_of(with({{"feed_forward_proj", "gated-mish"}})), Catch::Contains("field 'feed_forward_proj'"));
+  const TransformerConfig said = read(with({{"dense_act_fn", "gelu"}, {"is_gated_act", true}}));
+  CHECK((said.hidden_act == "gelu" && said.gated_mlp));
+  CHECK_THAT(error_of(with({{"dense_act_fn", "mish"}})), Catch::Contains("field 'dense_act_fn' is \"mish\""));
   CHECK_THAT(error_of(with({{"relative_attention_num_buckets", 3}})),
              Catch::Contains("field 'relative_attention_num_buckets' is 3; expected at least 4"));
   CHECK_THAT(error_of(with({{"relative_attention_max_distance", 16}})),
@@ -168,6 +206,8 @@ TEST_CASE("a T5 config is read with its defaults and variants", "[config]") {
   const test::TemporaryDirectory directory;
   write_config(flan, directory / "config.json");
   const TransformerConfig again = read_config(directory / "config.json");
+  write_config(said, directory / "config.json");
+  CHECK(read_config(directory / "config.json").hidden_act == "gelu");
   CHECK((again.hidden_act == "gelu_tanh" && again.gated_mlp && !again.scale_decoder_outputs));
   CHECK(again.num_decoder_layers == 2);
 }
@@ -214,6 +254,6 @@ TEST_CASE("a written config is read back the same", "[config]") {
   CHECK(d.rope_scaling.low_freq_factor == 2);
   CHECK(d.rope_scaling.original_max_position_embeddings == 99);
   CHECK(d.tie_word_embeddings);
-  CHECK(d.eos_token_id == c.eos_token_id);
+  CHECK(d.eos_token_ids == c.eos_token_ids);
   CHECK(d.pad_token_id == c.pad_token_id);
 }

@@ -139,7 +139,7 @@ TEST_CASE("pretraining writes a model that its tokenizer fits, of either shape",
       const auto tokenizer = text::load_tokenizer(options.output);
       CHECK(model->config().vocab_size == tokenizer->vocab_size());
       CHECK(model->config().encoder_decoder() == (decoder_layers > 0));
-      CHECK(model->config().eos_token_id == tokenizer->eos());
+      CHECK(model->config().eos_token_ids == std::vector<std::int32_t>{*tokenizer->eos()});
       // Better than a guess among all tokens.
       CHECK(loss < 0.95 * std::log(tokenizer->vocab_size()));
     }

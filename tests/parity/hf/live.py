@@ -1,7 +1,7 @@
 """Fresh random models of every family against the test program, and what the program writes against transformers and
 PEFT. Exit code 77: transformers or PEFT is not there.
 
-    python live.py build/tests/hf_parity_test [--count 24] [--seed 1] [--keep DIR]
+    python live.py build/tests/hf_parity_test [--random 24] [--seed 1] [--keep DIR]
 """
 import argparse
 import os
@@ -60,7 +60,7 @@ def check_written(directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--random", "--count", dest="count", type=int, default=24, help="configurations")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--keep", type=pathlib.Path)
     arguments = parser.parse_args()

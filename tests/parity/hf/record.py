@@ -15,101 +15,17 @@ import shutil
 import torch
 import transformers
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+
+import forms
+from shapes import COMMITTED, random_form, random_shape
 
 NEW_TOKENS = 64
 STEPS = 10
 LEARNING_RATE = 1e-3
 
 
-def shape(family, **fields):
-    return {"model_type": family, **fields}
-
-
-def llama3_rope(theta, factor, original):
-    return {"rope_type": "llama3", "rope_theta": theta, "factor": factor, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": original}
-
-
-COMMITTED = {
-    "llama_plain": shape("llama", vocab_size=97, hidden_size=32, intermediate_size=40, num_hidden_layers=2,
-                         num_attention_heads=4, num_key_value_heads=4),
-    "llama_grouped": shape("llama", vocab_size=83, hidden_size=42, intermediate_size=56, num_hidden_layers=2,
-                           num_attention_heads=6, num_key_value_heads=2, head_dim=10, tie_word_embeddings=True,
-                           rms_norm_eps=1e-5, rope_parameters=llama3_rope(500000.0, 8.0, 16)),
-    "llama_biased": shape("llama", vocab_size=71, hidden_size=24, intermediate_size=36, num_hidden_layers=3,
-                          num_attention_heads=3, num_key_value_heads=1, head_dim=14, attention_bias=True,
-                          mlp_bias=True, hidden_act="gelu_pytorch_tanh",
-                          rope_parameters={"rope_type": "linear", "rope_theta": 1000.0, "factor": 4.0}),
-    "mistral_full": shape("mistral", vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-                          num_attention_heads=4, num_key_value_heads=2, sliding_window=None),
-    "mistral_window": shape("mistral", vocab_size=64, hidden_size=36, intermediate_size=44, num_hidden_layers=3,
-                            num_attention_heads=3, num_key_value_heads=1, sliding_window=7),
-    "mistral_wide": shape("mistral", vocab_size=89, hidden_size=24, intermediate_size=64, num_hidden_layers=2,
-                          num_attention_heads=4, num_key_value_heads=4, head_dim=16, sliding_window=16,
-                          tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 100.0}),
-    "qwen2_tied": shape("qwen2", vocab_size=97, hidden_size=32, intermediate_size=40, num_hidden_layers=2,
-                        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True),
-    "qwen2_untied": shape("qwen2", vocab_size=61, hidden_size=48, intermediate_size=40, num_hidden_layers=2,
-                          num_attention_heads=6, num_key_value_heads=3, rms_norm_eps=1e-5,
-                          rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}),
-    "qwen2_window": shape("qwen2", vocab_size=79, hidden_size=24, intermediate_size=52, num_hidden_layers=3,
-                          num_attention_heads=4, num_key_value_heads=1, use_sliding_window=True, sliding_window=5,
-                          max_window_layers=0),
-    "qwen3_tied": shape("qwen3", vocab_size=97, hidden_size=32, intermediate_size=40, num_hidden_layers=2,
-                        num_attention_heads=4, num_key_value_heads=2, head_dim=12, tie_word_embeddings=True),
-    "qwen3_untied": shape("qwen3", vocab_size=67, hidden_size=40, intermediate_size=44, num_hidden_layers=2,
-                          num_attention_heads=2, num_key_value_heads=2, head_dim=32, rms_norm_eps=1e-5),
-    "qwen3_biased": shape("qwen3", vocab_size=73, hidden_size=24, intermediate_size=36, num_hidden_layers=3,
-                          num_attention_heads=6, num_key_value_heads=2, head_dim=6, attention_bias=True),
-    "t5_v10": shape("t5", vocab_size=97, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4),
-    "t5_v11": shape("t5", vocab_size=83, d_model=28, d_kv=12, d_ff=36, num_layers=2, num_decoder_layers=3, num_heads=3,
-                    feed_forward_proj="gated-gelu", tie_word_embeddings=False),
-    "t5_odd": shape("t5", vocab_size=71, d_model=30, d_kv=7, d_ff=44, num_layers=3, num_decoder_layers=1, num_heads=5,
-                    feed_forward_proj="gated-silu", relative_attention_num_buckets=10,
-                    relative_attention_max_distance=20, layer_norm_epsilon=1e-5),
-    "t5_small_buckets": shape("t5", vocab_size=64, d_model=24, d_kv=16, d_ff=40, num_layers=1, num_decoder_layers=2,
-                              num_heads=2, feed_forward_proj="gelu", tie_word_embeddings=False,
-                              relative_attention_num_buckets=6, relative_attention_max_distance=9),
-}
-
-
-def random_shape(rng):
-    family = rng.choice(["llama", "mistral", "qwen2", "qwen3", "t5", "t5"])
-    vocabulary = rng.randint(40, 300)
-    if family == "t5":
-        buckets = rng.choice([4, 6, 8, 9, 16, 32, 33])
-        return shape("t5", vocab_size=vocabulary, d_model=rng.randint(5, 70), d_kv=rng.randint(3, 40),
-                     d_ff=rng.randint(7, 99), num_layers=rng.randint(1, 4), num_decoder_layers=rng.randint(1, 4),
-                     num_heads=rng.randint(1, 6), relative_attention_num_buckets=buckets,
-                     relative_attention_max_distance=rng.randint(buckets // 2 + 1, 150),
-                     feed_forward_proj=rng.choice(["relu", "gated-gelu", "gated-silu", "gelu", "gelu_new", "gated-relu"]),
-                     tie_word_embeddings=rng.random() < 0.5, layer_norm_epsilon=rng.choice([1e-6, 1e-5]))
-    groups, ratio = rng.randint(1, 4), rng.randint(1, 4)
-    heads = groups * ratio
-    fields = dict(vocab_size=vocabulary, hidden_size=heads * rng.randint(1, 8) * 2,
-                  intermediate_size=rng.randint(5, 120), num_hidden_layers=rng.randint(1, 4),
-                  num_attention_heads=heads, num_key_value_heads=groups, tie_word_embeddings=rng.random() < 0.5,
-                  rms_norm_eps=rng.choice([1e-6, 1e-5, 1e-3]), hidden_act=rng.choice(["silu", "silu", "gelu", "relu"]))
-    theta = rng.choice([100.0, 10000.0, 1e6])
-    fields["rope_parameters"] = rng.choice([
-        {"rope_type": "default", "rope_theta": theta},
-        {"rope_type": "linear", "rope_theta": theta, "factor": rng.choice([2.0, 3.5])},
-        llama3_rope(theta, rng.choice([2.0, 8.0]), rng.choice([8, 32, 8192]))])
-    if family != "qwen2" and rng.random() < 0.6 or family == "qwen3":
-        fields["head_dim"] = 2 * rng.randint(2, 20)
-    if family in ("llama", "qwen3"):
-        fields["attention_bias"] = rng.random() < 0.3
-    if family == "llama":
-        fields["mlp_bias"] = rng.random() < 0.3
-    if family == "mistral":
-        fields["sliding_window"] = rng.choice([None, 1, 6, 30, 4096])
-    if family.startswith("qwen") and rng.random() < 0.4:
-        fields.update(use_sliding_window=True, sliding_window=rng.randint(1, 30), max_window_layers=0)
-    return shape(family, **fields)
-
-
-def fill(model, family):
+def fill(model, family, dtype):
     """Weights that make every part count: variances that keep activations near one, norms and biases away from 1 and 0."""
     config = model.config
     for name, parameter in model.named_parameters():
@@ -125,8 +41,8 @@ def fill(model, family):
             value = torch.randn_like(parameter) * parameter.shape[1] ** -0.5
             if family == "t5" and name.endswith("Attention.q.weight"):
                 value = value * config.d_kv ** -0.5
-        # Files hold bf16: the recorded results are those of the rounded weights.
-        parameter.data.copy_(value.to(torch.bfloat16).float())
+        # The recorded results are those of the weights as files round them.
+        parameter.data.copy_(value.to(dtype).float())
 
 
 def sequences(vocabulary, seq2seq):
@@ -205,8 +121,10 @@ def lora_settings(model, seq2seq, rng):
 
 
 def record_double(model, trained, pairs, seq2seq):
-    """Gradients in fp64 throughout: transformers' norms compute in fp32, which is undone here."""
+    """Gradients in fp64 throughout: transformers' norms and softmax compute in fp32, which is undone here."""
     originals = {}
+    softmax = torch.nn.functional.softmax
+    torch.nn.functional.softmax = lambda x, dim, dtype=None: softmax(x, dim)
     for module in model.modules():
         if type(module).__name__.endswith(("RMSNorm", "LayerNorm")):
             kind = type(module)
@@ -216,6 +134,7 @@ def record_double(model, trained, pairs, seq2seq):
     model.double()
     mean_loss(model, pairs, seq2seq).backward()
     made = {"gradient64/" + adapter_name(name): p.grad.clone() for name, p in trained}
+    torch.nn.functional.softmax = softmax
     for kind, forward in originals.items():
         kind.forward = forward
     for _, p in trained:
@@ -247,19 +166,21 @@ def record_prompt(directory, auto, config, state, pairs, seq2seq):
 
 
 def record(directory, fields, seed, rng=None):
-    dtype = torch.bfloat16
+    form = random_form(rng) if rng else dict(dtype="bfloat16", files="safetensors", old_config=False)
+    dtype = getattr(torch, form["dtype"])
     torch.manual_seed(seed)
     fields = dict(fields)
     family = fields.pop("model_type")
     seq2seq = family == "t5"
+    own_head = fields.pop("own_head", seq2seq and fields.get("tie_word_embeddings") is False)
     config = transformers.AutoConfig.for_model(family, bos_token_id=1, eos_token_id=2, pad_token_id=0,
                                                **({"decoder_start_token_id": 0} if seq2seq else {}), **fields)
     auto = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
     model = auto.from_config(config, attn_implementation="eager").float().eval()
-    fill(model, family)
-    if fields.get("tie_word_embeddings") is False and seq2seq:
+    fill(model, family, dtype)
+    if own_head:
         model.lm_head.weight = torch.nn.Parameter(
-            (torch.randn_like(model.lm_head.weight) * config.d_model ** -0.5).to(torch.bfloat16).float())
+            (torch.randn_like(model.lm_head.weight) * config.d_model ** -0.5).to(dtype).float())
     shutil.rmtree(directory, ignore_errors=True)
     pairs = sequences(config.vocab_size, seq2seq)
     expected = {
@@ -272,10 +193,10 @@ def record(directory, fields, seed, rng=None):
         expected["generated"] = torch.stack([greedy(model, prompt, seq2seq) for prompt, _ in pairs]).int()
         expected.update(other_generations(model, pairs, expected["generated"], seq2seq))
     stored = auto.from_config(config).to(dtype)
-    if seq2seq and fields.get("tie_word_embeddings") is False:
+    if own_head:
         stored.lm_head.weight = torch.nn.Parameter(stored.lm_head.weight.detach().clone())
     stored.load_state_dict(model.state_dict())
-    stored.save_pretrained(directory)
+    forms.save(stored, directory, form["files"], form["old_config"])
 
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     lora = LoraConfig(task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM", **lora_settings(model, seq2seq, rng))

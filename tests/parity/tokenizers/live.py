@@ -17,6 +17,7 @@ import tempfile
 import time
 
 try:
+    import google.protobuf  # noqa: F401  transformers needs it for a .model
     from transformers import AutoTokenizer
 
     import trained

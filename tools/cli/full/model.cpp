@@ -28,7 +28,7 @@ score     log-probability of each answer, with its end, after the prompt
 probe     for comparisons: N steps of AdamW on all rows of FILE at once, each line {"prompt", "answer"} or {"prompt_ids",
           "answer_ids"}; prints the losses, writes OUT/gradients (of the first step) and OUT/adapter (after the last)
           under their PEFT names
-merge     writes the model with an adapter's update added to its weights, as a model directory
+merge     writes the model with an adapter's update added to its weights, as a model directory with its tokenizer
 
 All but show and merge take --adapter DIR, a PEFT directory. probe without one starts a LoRA of its own.
 )";
@@ -54,7 +54,7 @@ po::options_description option_table(ModelSettings& s) {
   options.add_options()("answer-tokens", po::value(&s.answer_tokens), "show: mean tokens of an answer");
   options.add_options()("targets", po::value(&s.targets), "show, probe: linears with LoRA, separated by commas");
   options.add_options()("rank", po::value(&s.rank), "show, probe: rank of LoRA");
-  options.add_options()("recompute", po::bool_switch(&s.recompute), "show: activations are computed again");
+  options.add_options()("recompute", po::bool_switch(&s.recompute), "show, probe: activations are computed again");
   return options;
 }
 
@@ -118,11 +118,20 @@ int show(const ModelSettings& s) {
   return kSuccess;
 }
 
+/// Copies what a model directory holds beside config and weights.
+void copy_companions(const std::filesystem::path& from, const std::filesystem::path& to) {
+  for (const char* name : {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                           "special_tokens_map.json", "tokenizer.model", "spiece.model"})
+    if (std::filesystem::exists(from / name))
+      std::filesystem::copy_file(from / name, to / name, std::filesystem::copy_options::overwrite_existing);
+}
+
 int merge(const ModelSettings& s) {
   ModelSettings with_adapter = s;
   with_adapter.adapter = s.names.at(2);
   const LoadedModel loaded(with_adapter);
   loaded.model->merged(loaded.active())->save(s.names.at(3), s.scalar_type());
+  copy_companions(loaded.directory, s.names.at(3));
   fmt::print("{}\n", s.names.at(3));
   return kSuccess;
 }

@@ -76,7 +76,7 @@ int model_logits(const ModelSettings& settings) {
 int model_generate(const ModelSettings& settings) {
   LoadedModel loaded(settings);
   model::GenerateJob job{.prompt = prompt_of(loaded, settings), .max_new_tokens = settings.new_tokens};
-  if (const auto end = loaded.model->config().eos_token_id) job.stop.push_back(static_cast<std::int32_t>(*end));
+  job.stop = loaded.model->config().eos_token_ids;
   const std::vector<model::GenerateJob> jobs = {job};
   const c10::NoGradGuard no_grad;
   const Ids ids = model::generate(*loaded.model, loaded.active(), jobs, {})[0];

@@ -88,7 +88,9 @@ int model_probe(const ModelSettings& settings) {
     gradient.zero_();
     const model::ActiveAdapters active = bank.resolve(with_adapters({adapter}));
     const at::Tensor loss =
-        loaded.model->forward({.batch = &batch, .adapters = &active, .want_losses = true}).losses.mean();
+        loaded.model
+            ->forward({.batch = &batch, .adapters = &active, .want_losses = true, .recompute = settings.recompute})
+            .losses.mean();
     loss.backward();
     losses.push_back(loss.item<double>());
     if (step == 0) first_gradient = gradient.clone();
