@@ -1,6 +1,6 @@
 # Installation, and the same layout in the build tree, so that build/bin/mneme finds all relative to itself:
 #   bin/                    mneme, mneme-run
-#   lib/libmneme.so         lib/mneme/strategies/<name>.so, <name>.yaml
+#   lib/libmneme.so         lib/mneme/strategies/<name>.so, <name>.yaml; lib/mneme/vocabulary.so
 #   include/mneme/core/     the headers that core/plugin.h reaches
 #   lib/cmake/mneme/        find_package(mneme), mneme_add_strategy()
 #   share/mneme/            conf/ (config groups), benchmarks/, models/

@@ -106,17 +106,22 @@ void add_ids(const fs::path& path, const Json& ids, std::vector<Example>& rows) 
 }
 }  // namespace
 
+std::vector<Example> read_rows(const fs::path& file) {
+  const Json json = parse_array(file);
+  std::vector<Example> rows;
+  rows.reserve(json.size());
+  for (std::size_t i = 0; i < json.size(); ++i)
+    rows.push_back(parse_row(json[i], fmt::format("{}: row {}", file.string(), i)));
+  return rows;
+}
+
 fs::path FileSource::path(Split split) const { return options_.directory / fmt::format("{}.json", to_string(split)); }
 
 std::vector<Example> FileSource::load(Split split) const {
   const fs::path file = path(split);
-  const Json json = parse_array(file);
-  if (json.empty())
+  std::vector<Example> rows = read_rows(file);
+  if (rows.empty())
     throw DataError(fmt::format("{}: has no rows; expected at least one {{\"prompt\", \"answer\"}}", file.string()));
-  std::vector<Example> rows;
-  rows.reserve(json.size());
-  for (std::size_t i = 0; i < json.size(); ++i)
-    rows.push_back(parse_row(json[i], fmt::format("{}: {} row {}", file.string(), to_string(split), i)));
   const fs::path references = options_.directory / fmt::format("{}_refs.json", to_string(split));
   if (const auto side = side_file(references, rows.size(), file)) add_references(references, *side, rows);
   const fs::path ids = options_.directory / fmt::format("{}_ids.json", to_string(split));

@@ -19,6 +19,9 @@ struct FileSourceOptions {
   std::uint64_t seed = 42;                              ///< of the subsets, see take_subset()
 };
 
+/// The rows of one file. Throws DataError naming file and row for malformed JSON, wrong types and unknown keys.
+std::vector<Example> read_rows(const std::filesystem::path& file);
+
 class FileSource final : public TaskSource {
  public:
   FileSource(TaskSpec spec, FileSourceOptions options) : spec_(std::move(spec)), options_(std::move(options)) {}

@@ -18,7 +18,7 @@ fs::path model_directory(const ModelOptions& options) {
 }
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
-  return model::Transformer::load(model_directory(options), options.scalar_type());
+  return model::Transformer::load(model_directory(options), scalar_type(options.dtype));
 }
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }

@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 
-#include "core/adapter/lora.h"
 #include "core/base/free_memory.h"
 
 namespace mneme::run {
@@ -10,7 +9,7 @@ namespace mneme::run {
 model::TrainingCase training_case(const RunOptions& options, const model::TransformerConfig& config,
                                   const std::vector<RowTokens>& rows) {
   model::TrainingCase step;
-  step.dtype = options.model.scalar_type();
+  step.dtype = scalar_type(options.model.dtype);
   for (const RowTokens& row : rows) {
     step.rows += config.encoder_decoder() ? row.answer : row.prompt + row.answer;
     step.source_rows += config.encoder_decoder() ? row.prompt : 0;
@@ -21,15 +20,19 @@ model::TrainingCase training_case(const RunOptions& options, const model::Transf
     step.trained = model::parameter_count(config);
     return step;
   }
-  const std::vector<model::LinearInfo> linears = model::linears_of(config);
   LoraOptions lora = options.adapter.lora;
   if (!options.adapter.peft.empty()) lora.targets = {"all-linear"};  // the directory says which, at most all
+  add_lora(step, lora, config);
+  return step;
+}
+
+void add_lora(model::TrainingCase& step, const LoraOptions& lora, const model::TransformerConfig& config) {
+  const std::vector<model::LinearInfo> linears = model::linears_of(config);
   for (const LoraTarget& target : lora_targets(lora, linears)) {
     const model::LinearInfo& linear = linears[static_cast<std::size_t>(target.linear)];
     step.adapted.push_back(target.linear);
     step.trained += target.rank * (linear.in + linear.out);
   }
-  return step;
 }
 
 bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config, const model::TrainingCase& step,

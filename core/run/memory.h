@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/adapter/lora.h"
 #include "core/model/config.h"
 #include "core/model/memory_estimate.h"
 #include "core/run/options.h"
@@ -37,6 +38,9 @@ std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<st
 /// The step on that micro-batch.
 model::TrainingCase training_case(const RunOptions& options, const model::TransformerConfig& config,
                                   const std::vector<RowTokens>& rows);
+
+/// Has the step train a LoRA.
+void add_lora(model::TrainingCase& step, const LoraOptions& lora, const model::TransformerConfig& config);
 
 /// Whether activations are computed again: as the options say, or by themselves where a step would take more than nine
 /// tenths of the memory, and less that way.

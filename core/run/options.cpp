@@ -175,6 +175,10 @@ ParamValue to_value(const ParamSpec& spec, const config::Node& node) {
 }
 }  // namespace
 
+c10::ScalarType scalar_type(const std::string& dtype) {
+  return dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
+}
+
 RunOptions read_options(const config::Node& resolved) {
   const config::Section root(resolved);
   // A section that is not there is all defaults. What check() lets through holds known keys alone.

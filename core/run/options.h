@@ -16,12 +16,13 @@
 
 namespace mneme::run {
 
+/// What configs call fp32 and bf16.
+c10::ScalarType scalar_type(const std::string& dtype);
+
 /// The config group `model`.
 struct ModelOptions {
   std::filesystem::path path;  ///< a Hugging Face style directory, or the name of a model that Mneme brings
   std::string dtype = "fp32";  ///< of the frozen weights: fp32 or bf16
-
-  c10::ScalarType scalar_type() const { return dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float; }
 };
 
 /// The config group `save`.

@@ -12,6 +12,8 @@
 #include "core/base/progress.h"
 #include "core/config/check.h"
 #include "core/config/section.h"
+#include "core/run/options.h"
+#include "core/run/vocabulary/learnt_tokenizer.h"
 #include "core/text/byte_tokenizer.h"
 #include "core/train/optimizer.h"
 
@@ -38,7 +40,7 @@ const ParamSpecs& pretrain_specs() {
       {"beta2", kReal, "0.98", "[0, 1)", "of AdamW"},
       {"clip", kReal, "1.0", ">= 0", "largest 2-norm of the gradient; 0: no clipping"},
       {"model.hidden_size", kInt, "???", ">= 1", "width"},
-      {"model.intermediate_size", kInt, "???", ">= 1", "width of the SwiGLU"},
+      {"model.intermediate_size", kInt, "???", ">= 1", "width of the feed-forward sublayers"},
       {"model.num_hidden_layers", kInt, "???", ">= 1", "layers"},
       {"model.num_decoder_layers", kInt, "0", ">= 0", "layers of a T5's decoder; 0: a decoder alone, of LLaMA's kind"},
       {"model.num_attention_heads", kInt, "???", ">= 1", "attention heads"},
@@ -99,7 +101,7 @@ std::unique_ptr<text::Tokenizer> make_tokenizer(const PretrainOptions& options) 
       const auto [prompt, text] = documents.next();
       texts.push_back(prompt + text);
     }
-    write_learnt_tokenizer(options.output, std::move(texts), options.vocabulary, options.model.encoder_decoder());
+    write_learnt_tokenizer(options.output, texts, options.vocabulary, options.model.encoder_decoder());
   }
   return text::load_tokenizer(options.output);
 }
@@ -163,6 +165,8 @@ PretrainOptions read_pretrain_options(const config::Node& resolved) {
   o.text.kind = t.text("kind");
   o.text.seed = static_cast<std::uint64_t>(t.int64("seed"));
   for (const auto& file : t.texts("files")) o.text.files.emplace_back(file);
+  if (o.text.files.empty() == (o.text.kind == "files"))
+    t.fail("files", fmt::format("has {} names, but text.kind is {}", o.text.files.size(), o.text.kind));
   o.text.answers = t.flag("answers");
   return o;
 }
@@ -202,7 +206,7 @@ double pretrain(const PretrainOptions& options) {
     if (recent.size() > 100) recent.erase(recent.begin());
     bar.update(step + 1, fmt::format("answer loss {:.3f}", answer_loss));
   }
-  model->save(options.output, options.dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float);
+  model->save(options.output, scalar_type(options.dtype));
   double sum = 0;
   for (const double loss : recent) sum += loss;
   return sum / static_cast<double>(recent.size());

@@ -6,7 +6,7 @@
 
 #include "core/config/node.h"
 #include "core/model/config.h"
-#include "core/run/pretrain_text.h"
+#include "core/run/pretrain_documents.h"
 
 namespace mneme::run {
 
@@ -17,7 +17,7 @@ struct PretrainOptions {
   std::uint64_t seed = 1;
   std::int64_t vocabulary = 0;     ///< pieces of a vocabulary learnt from the documents; 0: bytes
   model::TransformerConfig model;  ///< sizes; what the tokenizer decides is filled in
-  PretrainText text;
+  DocumentOptions text;
   std::int64_t steps = 1000;
   std::int64_t batch_tokens = 8192;  ///< input tokens per step
   std::int64_t max_length = 512;     ///< tokens of a document (of each side of an encoder-decoder); longer ones are cut

@@ -86,8 +86,8 @@ double rows_after_training(const EvalOptions& eval, double tasks, bool joint) {
 
 }  // namespace
 
-Validator::Validator(plugin::PluginRegistry& plugins, fs::path memory)
-    : plugins_(plugins), streams_(std::move(memory)) {}
+Validator::Validator(plugin::PluginRegistry& plugins, fs::path good_data)
+    : plugins_(plugins), streams_(std::move(good_data)), memory_limit_(memory_limit()) {}
 
 Validator::Model& Validator::model(const ModelOptions& options) {
   const fs::path directory = model_directory(options);
@@ -127,7 +127,7 @@ Forecast Validator::check(const config::Node& resolved) {
       options, model.config, largest_micro_batch(options.train, std::move(longest), [](const RowTokens& row) {
         return row.prompt + row.answer;
       }));
-  step.recompute = wants_recompute(options, model.config, step, memory_limit());
+  step.recompute = wants_recompute(options, model.config, step, memory_limit_);
 
   Forecast forecast;
   forecast.strategy = descriptor.name;

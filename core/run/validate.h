@@ -31,8 +31,8 @@ struct Forecast {
 /// model directory, every row of the data. Loads no weights. What runs share is looked at once.
 class Validator {
  public:
-  /// \param memory file that remembers which data was found good, see data::StreamChecker; "" for none.
-  Validator(plugin::PluginRegistry& plugins, std::filesystem::path memory);
+  /// \param good_data file that remembers which data was found good, see data::StreamChecker; "" for none.
+  Validator(plugin::PluginRegistry& plugins, std::filesystem::path good_data);
 
   /// Throws the first Error.
   Forecast check(const config::Node& resolved);
@@ -52,6 +52,7 @@ class Validator {
   plugin::PluginRegistry& plugins_;
   data::StreamChecker streams_;
   std::map<std::filesystem::path, Model> models_;
+  std::int64_t memory_limit_;
 };
 
 }  // namespace mneme::run

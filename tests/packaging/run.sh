@@ -14,6 +14,9 @@ mv "$work/first" "$work/prefix"
 mneme=$work/prefix/bin/mneme
 "$mneme" version
 "$mneme" plugins show seq >/dev/null
+# A vocabulary is learnt by a module that is installed too.
+quietly "$mneme" pretrain "$here/../../experiments/pretrain_t5.yaml" steps=1 vocabulary=400 output="$work/t5"
+test -s "$work/t5/spiece.model"
 
 "$mneme" plugins new scaffold --dir "$work/project"
 # The tutorial's program text: the lines behind "///     " in the header's comment.

@@ -69,9 +69,9 @@ TEST_CASE("malformed files are refused with file and place", "[file_source]") {
 
 TEST_CASE("malformed rows are refused with file and row", "[file_source]") {
   const Fixture f;
-  f.refuse("[3]", "train.json: train row 0: is number; expected {\"prompt\": string");
-  f.refuse(R"([{"prompt": "p", "answer": "a"}, {"prompt": "p"}])", "train row 1: has no \"answer\"");
-  f.refuse(R"([{"prompt": "p", "answer": 4}])", "train row 0: \"answer\" is number 4; expected a string");
+  f.refuse("[3]", "train.json: row 0: is number; expected {\"prompt\": string");
+  f.refuse(R"([{"prompt": "p", "answer": "a"}, {"prompt": "p"}])", "train.json: row 1: has no \"answer\"");
+  f.refuse(R"([{"prompt": "p", "answer": 4}])", "row 0: \"answer\" is number 4; expected a string");
   f.refuse(R"([{"prompt": null, "answer": "a"}])", "\"prompt\" is null null; expected a string");
   f.refuse(R"([{"prompt": "p", "answer": "a", "anwser": "b"}])", "unknown key \"anwser\"; did you mean 'answer'?");
   f.refuse(R"([{"prompt": "", "answer": "a"}])", "train row 0: \"prompt\" is empty");

@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/config/yaml.h"
 #include "core/model/transformer.h"
+#include "core/run/vocabulary/learnt_tokenizer.h"
 #include "core/text/byte_tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_directory.h"
@@ -19,7 +20,7 @@ namespace {
 constexpr const char* kRows =
     R"([{"prompt": "Which colour? red", "answer": "warm"}, {"prompt": "Which colour? blue", "answer": "cold"}])";
 
-PretrainText text_of(const std::filesystem::path& file, bool answers = true) {
+DocumentOptions text_of(const std::filesystem::path& file, bool answers = true) {
   return {.kind = "files", .files = {file}, .answers = answers};
 }
 
@@ -69,9 +70,15 @@ TEST_CASE("paragraphs of a plain text are documents; files without any are refus
   write_file_atomically(empty, "");
   CHECK_THROWS_WITH(Documents(text_of(empty)), Contains("text.files: the 1 file(s) hold no document"));
   write_file_atomically(bad, R"([{"prompt": "x", "answer": "y"}, {"prompt": "x"}])");
-  CHECK_THROWS_WITH(Documents(text_of(bad)), Contains("bad.json: row 1 has no prompt and answer"));
+  CHECK_THROWS_WITH(Documents(text_of(bad)), Contains("bad.json: row 1: has no \"answer\""));
   write_file_atomically(bad, "{");
-  CHECK_THROWS_WITH(Documents(text_of(bad)), Contains("expected a JSON list of rows"));
+  CHECK_THROWS_WITH(Documents(text_of(bad)), Contains("bad.json:1:2: is not JSON here; expected an array of rows"));
+}
+
+TEST_CASE("pretraining from files names files, and from generated text none", "[pretrain]") {
+  CHECK_THROWS_WITH(tiny("out", "text: {kind: files}"), Contains("text.files: has 0 names, but text.kind is files"));
+  CHECK_THROWS_WITH(tiny("out", "text: {files: [a.txt]}"),
+                    Contains("text.files: has 1 names, but text.kind is generated"));
 }
 
 TEST_CASE("a decoder reads prompt and text on end, an encoder-decoder from one to the other", "[pretrain]") {

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/model/memory_estimate.h"
+#include "core/run/memory.h"
 #include "tools/cli/full/commands.h"
 #include "tools/cli/full/model_tools.h"
 
@@ -76,15 +77,11 @@ ModelSettings parse(const Arguments& arguments) {
 }
 
 model::TrainingCase training_case(const model::TransformerConfig& config, const ModelSettings& s) {
-  model::TrainingCase step{.dtype = s.scalar_type(), .labels = s.batch * s.answer_tokens, .recompute = s.recompute};
+  model::TrainingCase step{
+      .dtype = run::scalar_type(s.dtype), .labels = s.batch * s.answer_tokens, .recompute = s.recompute};
   step.rows = s.batch * (config.encoder_decoder() ? s.answer_tokens : s.prompt_tokens + s.answer_tokens);
   step.source_rows = config.encoder_decoder() ? s.batch * s.prompt_tokens : 0;
-  const auto linears = model::linears_of(config);
-  for (const LoraTarget& target : lora_targets(lora_of(s), linears)) {
-    const model::LinearInfo& linear = linears[static_cast<std::size_t>(target.linear)];
-    step.adapted.push_back(target.linear);
-    step.trained += target.rank * (linear.in + linear.out);
-  }
+  run::add_lora(step, lora_of(s), config);
   return step;
 }
 
@@ -130,7 +127,7 @@ int merge(const ModelSettings& s) {
   ModelSettings with_adapter = s;
   with_adapter.adapter = s.names.at(2);
   const LoadedModel loaded(with_adapter);
-  loaded.model->merged(loaded.active())->save(s.names.at(3), s.scalar_type());
+  loaded.model->merged(loaded.active())->save(s.names.at(3), run::scalar_type(s.dtype));
   copy_companions(loaded.directory, s.names.at(3));
   fmt::print("{}\n", s.names.at(3));
   return kSuccess;

@@ -24,8 +24,6 @@ struct ModelSettings {
   std::int64_t new_tokens = 32, batch = 16, prompt_tokens = 256, answer_tokens = 16, rank = 8, steps = 0;
   double learning_rate = 1e-3;
   bool recompute = false, help = false;
-
-  c10::ScalarType scalar_type() const { return dtype == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float; }
 };
 
 /// A model directory with its weights, and an adapter if one was named.

@@ -17,7 +17,7 @@
 namespace mneme::run {
 
 /// Where pretraining documents come from.
-struct PretrainText {
+struct DocumentOptions {
   std::string kind = "generated";  ///< generated: the made-up language of core/data/pretrain_text; files: see below
   std::uint64_t seed = 1;          ///< of the generated text and of the order of files' documents
   /// kind files: plain text (each paragraph a document) or, ending in .json, rows of prompt and answer.
@@ -29,7 +29,7 @@ struct PretrainText {
 class Documents {
  public:
   /// Reads the files. Throws DataError for a row without prompt and answer, Error if there is no document.
-  explicit Documents(const PretrainText& options);
+  explicit Documents(const DocumentOptions& options);
 
   std::pair<std::string, std::string> next();
 
@@ -63,11 +63,5 @@ class DocumentForm {
   std::size_t max_length_;
   RandomStream parting_;
 };
-
-/// Learns a vocabulary of SentencePiece from documents and writes the files by which load_tokenizer() finds it:
-/// pair encoding with bytes for rare characters, as a LLaMA has; for an encoder-decoder unigram pieces, as a T5 has.
-/// Throws Error with SentencePiece's reason, for example that there is too little text for so many pieces.
-void write_learnt_tokenizer(const std::filesystem::path& directory, std::vector<std::string> texts, std::int64_t pieces,
-                            bool encoder_decoder);
 
 }  // namespace mneme::run
