@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/random.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_directory.h"
 
@@ -235,6 +236,41 @@ TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]")
 TEST_CASE("a text that is no config is refused", "[config]") {
   for (const char* text : {"", "[1]", "{\"model_type\":", "null"})
     CHECK_THROWS_WITH(read_text(text), Catch::Contains("not a JSON object"));
+}
+
+TEST_CASE("a damaged config is read or refused, whatever it holds", "[config]") {
+  RandomStream random(4, "damage");
+  const std::vector<std::string> values = {"null", "-1", "0",  "1e308", "18446744073709551615", "\"\"",
+                                           "[[]]", "{}", "[]", "true",  "[1,-5,\"a\"]",         "\"\\ud800\""};
+  std::int64_t refused = 0;
+  const auto try_text = [&](const std::string& text) {
+    try {
+      read_text(text);
+    } catch (const Error&) {
+      ++refused;
+    }
+  };
+  for (const Json& whole : {plain(), plain_t5()}) {
+    std::vector<std::string> keys = {"rope_scaling", "rope_parameters", "layer_types", "sliding_window",
+                                     "dense_act_fn"};
+    for (const auto& [key, value] : whole.items()) keys.push_back(key);
+    for (const std::string& key : keys) {
+      for (const std::string& value : values) {
+        Json json = whole;
+        json[key] = nullptr;
+        std::string text = json.dump();
+        const std::string empty = "\"" + key + "\":null";
+        try_text(text.replace(text.find(empty), empty.size(), "\"" + key + "\":" + value));
+      }
+    }
+    for (int i = 0; i < 500; ++i) {
+      std::string text = whole.dump();
+      for (std::uint64_t changes = 1 + random.below(3); changes > 0; --changes)
+        text[random.below(text.size())] = static_cast<char>(random.below(256));
+      try_text(i % 5 == 0 ? text.substr(0, random.below(text.size())) : text);
+    }
+  }
+  CHECK(refused > 500);
 }
 
 TEST_CASE("a written config is read back the same", "[config]") {

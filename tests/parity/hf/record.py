@@ -8,6 +8,7 @@ Each model is a directory: config.json and model.safetensors as transformers sav
 expected.safetensors with what was computed in fp32, one sequence at a time, without padding.
 """
 import argparse
+import copy
 import pathlib
 import random
 import shutil
@@ -143,10 +144,8 @@ def record_double(model, trained, pairs, seq2seq):
     return made
 
 
-def record_prompt(directory, auto, config, state, pairs, seq2seq):
+def record_prompt(directory, model, pairs, seq2seq):
     """Prompt tuning: five soft tokens."""
-    model = auto.from_config(config).float().eval()
-    model.load_state_dict(state)
     kind = TaskType.SEQ_2_SEQ_LM if seq2seq else TaskType.CAUSAL_LM
     tuned = get_peft_model(model, PromptTuningConfig(task_type=kind, num_virtual_tokens=5)).eval()
     for parameter in tuned.parameters():
@@ -198,7 +197,7 @@ def record(directory, fields, seed, rng=None):
     stored.load_state_dict(model.state_dict())
     forms.save(stored, directory, form["files"], form["old_config"])
 
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    prompted = record_prompt(directory, copy.deepcopy(model), pairs, seq2seq) if rng is not None else {}
     lora = LoraConfig(task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM", **lora_settings(model, seq2seq, rng))
     tuned = get_peft_model(model, lora).eval()
     trained = [(name, p) for name, p in tuned.named_parameters() if p.requires_grad]
@@ -210,7 +209,7 @@ def record(directory, fields, seed, rng=None):
         expected["adapter_generated"] = torch.stack([greedy(tuned, prompt, seq2seq) for prompt, _ in pairs]).int()
     if rng is not None:
         expected.update(record_double(tuned, trained, pairs, seq2seq))
-        expected.update(record_prompt(directory, auto, config, state, pairs, seq2seq))
+        expected.update(prompted)
     optimizer = torch.optim.AdamW([p for _, p in trained], lr=LEARNING_RATE, weight_decay=0.01)
     losses = []
     for step in range(STEPS):
