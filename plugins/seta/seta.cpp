@@ -152,9 +152,10 @@ class Seta final : public mneme::Strategy {
       for (const std::int64_t task : likeliest(learner, features)) adapters.push_back(adapter_of(task));
       return mneme::with_adapter_each(adapters);
     }
+    const at::Tensor logits = gate_->logits(learner, features);
     for (const auto& [task, units] : table_.tasks) adapters.push_back(units.adapter);
-    return mneme::with_mixture(adapters,
-                               at::softmax(gate_->logits(learner, features) / temperature_, 1).to(at::kFloat));
+    adapters.resize(static_cast<std::size_t>(logits.size(1)));  // a task that is being learnt takes no prompts yet
+    return mneme::with_mixture(adapters, at::softmax(logits / temperature_, 1).to(at::kFloat));
   }
 
   void visit_state(mneme::StateVisitor& visitor) override {

@@ -192,6 +192,30 @@ TEST_CASE("every gate routes, and the uniform one is a control", "[seta]") {
   }
 }
 
+TEST_CASE("a new task moves no old coefficient before it has been learnt, and hard choices are of one task", "[seta]") {
+  const PromptBatch prompts = prompts_of(toy_samples(2, 6));
+  const auto gates = [&](ToyRun& run) {
+    std::vector<at::Tensor> all;
+    for (const AdapterUse& use : run.strategy().route(run.learner(), prompts).adapters)
+      all.push_back(use.gate.defined() ? use.gate : at::ones({6}));
+    return at::stack(all, 1);
+  };
+  for (const char* gate : {"analytic", "prototype", "trained"}) {
+    for (const char* mode : {"soft", "hard"}) {
+      INFO(gate << ", " << mode);
+      ToyRun run(make_strategy("seta", with("components", {{"gate", std::string(gate)}, {"mode", std::string(mode)}})),
+                 toy(3));
+      run.train_stage(1);
+      run.train_stage(2);
+      const at::Tensor before = gates(run);
+      run.strategy().before_task(run.learner(), run.view(3));
+      CHECK(at::equal(gates(run), before));
+      CHECK(at::allclose(before.sum(1), at::ones({6})));
+      if (mode == std::string("hard")) CHECK(before.eq(1).sum().item<std::int64_t>() == 6);
+    }
+  }
+}
+
 TEST_CASE("the trained gate's new slot is closed until it is trained", "[seta]") {
   ToyRun run(
       make_strategy("seta", with("components", {{"gate", std::string("trained")}, {"mode", std::string("soft")}})),
@@ -254,7 +278,11 @@ TEST_CASE("elements are saved, loaded and gone on with bit for bit", "[seta]") {
   CHECK(after.state_hash() == whole->state_hash());
 }
 
-TEST_CASE("seta refuses to train the model itself", "[seta]") {
+TEST_CASE("seta refuses to train the model itself, and a singular gate", "[seta]") {
+  ToyOptions one_sample = toy(1);
+  one_sample.samples = 1;
+  ToyRun singular(make_strategy("seta", with("components", {{"gate_lambda", 0.0}})), one_sample);
+  CHECK_THROWS_WITH(singular.train_all(), Catch::Contains("not positive definite"));
   ToyOptions full = toy(1);
   full.adapter.kind = "full";
   CHECK_THROWS_WITH(ToyRun(make_strategy("seta"), full), Catch::Contains("adapter.kind is 'full'"));
