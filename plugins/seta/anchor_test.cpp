@@ -63,7 +63,7 @@ TEST_CASE("a stiff anchor holds shared values to 1e-4, and lambda 0 is fine-tuni
     INFO(backend);
     ToyOptions options = toy(2);
     options.train.learning_rate = 1e-5;
-    ToyRun run(make_strategy("seta", with(backend, {{"lambda", 1e8}})), options);
+    ToyRun run(make_strategy("seta", with(backend, {{"lambda", 1e8}, {"rate", 1.0}})), options);
     run.train_stage(1);
     std::vector<at::Tensor> before;
     for (std::int64_t i = 0; i < linears_of(run); ++i) before.push_back(units_of(run, 1, i));

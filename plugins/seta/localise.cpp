@@ -17,9 +17,10 @@ using mneme::ForwardSpec;
 using mneme::Learner;
 using mneme::TaskView;
 
-/// Batches of training samples in random order.
+/// Batches of training samples in a random order that their number alone decides: the same task again is measured on
+/// the same batches.
 std::vector<mneme::Batch> calibration(Learner& learner, const TaskView& task, std::int64_t count) {
-  auto random = learner.random("calibration/" + std::to_string(task.task()));
+  auto random = learner.random("calibration");
   const auto order = random.permutation(static_cast<std::int64_t>(task.train.size()));
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(1, learner.options().pass_batch));
   std::vector<mneme::Batch> batches;
@@ -108,9 +109,9 @@ class ComponentScores {
   std::vector<at::Tensor> old_, new_;  // [units, in + out] by linear
 };
 
-/// Sensitivity of single elements, mean over batches of |w · dw|: [out · in] for each linear.
+/// Sensitivity of single elements, mean over batches of |w · dw| if weighted, else of dw²: [out · in] for each linear.
 std::vector<at::Tensor> element_scores(Learner& learner, const std::vector<std::int64_t>& linears,
-                                       const std::vector<mneme::Batch>& batches) {
+                                       const std::vector<mneme::Batch>& batches, bool weighted) {
   constexpr std::int64_t kAtOnce = std::int64_t{1} << 26;  // elements whose dense gradients exist together
   std::map<std::string, at::Tensor> weights;
   for (const auto& [name, weight] : learner.model().weights()) weights[name] = weight.detach();
@@ -128,7 +129,10 @@ std::vector<at::Tensor> element_scores(Learner& learner, const std::vector<std::
     learner.bank().set_trainable({probe});
     const at::Tensor weight = at::cat(values);
     at::Tensor sum = at::zeros_like(weight);
-    for (const mneme::Batch& batch : batches) sum += (weight * learner.gradient_on(learner.active(), batch)).abs();
+    for (const mneme::Batch& batch : batches) {
+      const at::Tensor slope = learner.gradient_on(learner.active(), batch);
+      sum += weighted ? (weight * slope).abs() : slope.square();
+    }
     for (const mneme::ParameterView& view : learner.bank().views(probe)) scores.push_back(view.of(sum));
     learner.bank().set_trainable({});
     learner.bank().remove(probe);
@@ -256,16 +260,22 @@ TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOp
   AdapterBank& bank = learner.bank();
   const AdapterId pattern = learner.create_adapter("pattern");  // has the linears that the config asks for
   const auto linears = linears_of(bank, pattern);
+  std::vector<std::int64_t> counts;
+  for (const at::Tensor& units : to_units(bank, pattern, bank.values(pattern).detach()))
+    counts.push_back(units.numel());
   bank.remove(pattern);
   std::vector<at::Tensor> scores, chosen, wanted;
   std::vector<std::int64_t> sizes;
-  if (!options.random) scores = element_scores(learner, linears, calibration(learner, task, options.batches));
+  if (!options.random)
+    scores = element_scores(learner, linears, calibration(learner, task, options.batches), options.weighted);
   auto random = learner.random("support/" + std::to_string(task.task()));
   for (std::size_t i = 0; i < linears.size(); ++i) {
     const auto& linear = learner.model().linears()[static_cast<std::size_t>(linears[i])];
     if (options.random) scores.push_back(random_scores(random, linear.out * linear.in));
-    const auto count = std::llround(options.density * static_cast<double>(linear.out * linear.in));
-    chosen.push_back(largest(scores[i], std::max<std::int64_t>(1, count)));
+    if (options.density > 0)
+      counts[i] =
+          std::max<std::int64_t>(1, std::llround(options.density * static_cast<double>(linear.out * linear.in)));
+    chosen.push_back(largest(scores[i], counts[i]));
     const at::Tensor known = table.tasks.empty() ? at::empty({0}, at::kLong) : table.pool(i).ids;
     wanted.push_back(chosen[i].masked_select(at::isin(chosen[i], known)));
     sizes.push_back(chosen[i].numel());

@@ -11,7 +11,8 @@ namespace seta {
 
 struct LocaliseOptions {
   bool elements = false;        ///< single elements of the weights instead of rank-one components
-  double density = 0.01;        ///< elements: part of each weight that a task takes
+  double density = 0;           ///< elements: part of each weight that a task takes; 0: as many as the LoRA would have
+  bool weighted = true;         ///< elements: sensitivity |w · dw|, else dw²
   std::int64_t batches = 64;    ///< training batches that the sensitivity is measured on
   bool random = false;          ///< units by chance instead of by sensitivity: the control
   bool share = true;            ///< whether units of earlier tasks may be taken

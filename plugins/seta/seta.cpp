@@ -12,8 +12,9 @@
 /// Deviations: each task's adapter holds copies of its shared units, which follow the trained one at each task's end;
 /// then sum_t pi_t · adapter_t is sum_e c_e · expert_e, and a split touches no value. What an overlap would need beyond
 /// `most_experts` is not shared (merging unlike experts would change old tasks). Components are scored by the loss that
-/// they take away (see localise.cpp), at the pretrained weights. The trained gate learns with the task, on its prompts
-/// alone. Given a prompt's task (an oracle, as in tests), that task's experts answer.
+/// they take away (see localise.cpp), at the pretrained weights. Of elements a task takes as many as a LoRA has
+/// parameters (`density: 0.01` is METHODS' part), at four times its rate (METHODS: 1e-3 where a LoRA has 3e-4). The
+/// trained gate learns with the task, on its prompts alone. Given a prompt's task (an oracle, as in tests), that task's experts answer.
 #include "gate.h"
 #include "localise.h"
 #include "units.h"
@@ -27,7 +28,12 @@ class Seta final : public mneme::Strategy {
     return {
         {"backend", kChoice, "components", "components|elements",
          "units of sharing: rank-one components of low-rank adapters, or single elements of the weights"},
-        {"density", kReal, "0.01", "(0, 1]", "elements: part of each adapted weight that a task takes"},
+        {"density", kReal, "null", "(0, 1]",
+         "elements: part of each adapted weight that a task takes; null: as many as a LoRA of adapter.rank has there",
+         true},
+        {"sensitivity", kChoice, "weighted", "weighted|gradient",
+         "elements: mean of |w · gradient|, or of the squared gradient"},
+        {"rate", kReal, "4", "> 0", "elements: factor on the learning rate"},
         {"share", kBool, "true", "", "whether a task may take units of earlier tasks"},
         {"support", kChoice, "sensitivity", "sensitivity|random", "how units are chosen; random is the control"},
         {"calibration_batches", kInt, "64", ">= 1", "batches that the sensitivity is measured on"},
@@ -54,15 +60,18 @@ class Seta final : public mneme::Strategy {
         fisher_samples_(p.integer("fisher_samples")),
         hard_(p.choice("mode") == "hard"),
         temperature_(p.real("temperature")),
+        rate_(p.real("rate")),
         gate_(
             seta::make_gate({p.choice("gate"), p.real("gate_lambda"), p.real("gate_weight"), p.real("route_weight")})) {
     localise_ = {.elements = p.choice("backend") == "elements",
-                 .density = p.real("density"),
+                 .density = p.is_null("density") ? 0 : p.real("density"),
+                 .weighted = p.choice("sensitivity") == "weighted",
                  .batches = p.integer("calibration_batches"),
                  .random = p.choice("support") == "random",
                  .share = p.flag("share"),
                  .least_overlap = p.real("least_overlap"),
                  .most_experts = p.integer("most_experts")};
+    if (!localise_.elements) rate_ = 1;
     if (!p.is_null("gate_layer")) gate_layer_ = p.integer("gate_layer");
   }
 
@@ -87,6 +96,15 @@ class Seta final : public mneme::Strategy {
     features_ = mneme::prompt_features(learner, mneme::prompts_of(task.train), *gate_layer_);
     rows_.clear();
     for (std::size_t i = 0; i < task.train.size(); ++i) rows_[task.train[i].get()] = static_cast<std::int64_t>(i);
+  }
+
+  std::vector<mneme::Phase> phases(mneme::Learner& learner, const mneme::TaskView& task) override {
+    auto all = Strategy::phases(learner, task);
+    mneme::ParameterGroup experts;
+    experts.adapter = table_.tasks.at(task_).adapter;
+    experts.learning_rate_scale = rate_;
+    for (mneme::Phase& phase : all) phase.groups.push_back(experts);
+    return all;
   }
 
   mneme::Terms loss(mneme::Learner& learner, const mneme::StepBatch& step) override {
@@ -135,9 +153,10 @@ class Seta final : public mneme::Strategy {
       for (const std::int64_t task : likeliest(learner, features)) adapters.push_back(adapter_of(task));
       return mneme::with_adapter_each(adapters);
     }
+    const at::Tensor logits = gate_->logits(learner, features);
     for (const auto& [task, units] : table_.tasks) adapters.push_back(units.adapter);
-    return mneme::with_mixture(adapters,
-                               at::softmax(gate_->logits(learner, features) / temperature_, 1).to(at::kFloat));
+    adapters.resize(static_cast<std::size_t>(logits.size(1)));  // a task that is being learnt takes no prompts yet
+    return mneme::with_mixture(adapters, at::softmax(logits / temperature_, 1).to(at::kFloat));
   }
 
   void visit_state(mneme::StateVisitor& visitor) override {
@@ -209,7 +228,7 @@ class Seta final : public mneme::Strategy {
   double lambda_, decay_;
   std::int64_t fisher_samples_;
   bool hard_;
-  double temperature_;
+  double temperature_, rate_;
   std::optional<std::int64_t> gate_layer_;
   std::unique_ptr<seta::Gate> gate_;
   seta::UnitTable table_;
