@@ -123,7 +123,6 @@ void read_generation(const std::filesystem::path& file, TransformerConfig& confi
 
 void read_tokens(const Fields& fields, TransformerConfig& config) {
   config.bos_token_id = fields.token("bos_token_id");
-  read_ends(fields, config);
   config.pad_token_id = fields.token("pad_token_id");
   if (config.pad_token_id && *config.pad_token_id < 0) config.pad_token_id.reset();
 }
@@ -261,8 +260,9 @@ TransformerConfig read_config(const std::filesystem::path& file) {
   refuse_unsupported(fields);
   config.model_type == "t5" ? read_t5(fields, config) : read_decoder(fields, config);
   read_tokens(fields, config);
-  read_generation(file.parent_path() / "generation_config.json", config);
   check_config(config, where);
+  read_ends(fields, config);
+  read_generation(file.parent_path() / "generation_config.json", config);
   warn_of_unread(fields);
   return config;
 }

@@ -25,7 +25,15 @@ data::SequenceForm form_of(LoadedModel& loaded) {
 Ids prompt_of(LoadedModel& loaded, const ModelSettings& settings) {
   if (settings.ids.empty() == settings.prompt.empty()) throw UsageError("give either --prompt TEXT or --ids 1,2,3");
   if (!settings.ids.empty()) return read_ids("--ids", settings.ids, loaded.model->config().vocab_size);
-  return form_of(loaded).prompt(loaded.tokenizer().encode(settings.prompt));
+  const Ids ids = form_of(loaded).prompt(loaded.tokenizer().encode(settings.prompt));
+  const std::int64_t vocabulary = loaded.model->config().vocab_size;
+  for (const std::int32_t id : ids)
+    if (id >= vocabulary)
+      throw DataError(
+          fmt::format("{}: the tokenizer gives the id {}; the model has a vocabulary of {}: they do not belong "
+                      "together",
+                      loaded.directory.string(), id, vocabulary));
+  return ids;
 }
 
 /// What an encoder-decoder is asked for: the rows that follow each of the decoder's inputs.
