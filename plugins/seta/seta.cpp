@@ -14,7 +14,8 @@
 /// `most_experts` is not shared (merging unlike experts would change old tasks). Components are scored by the loss that
 /// they take away (see localise.cpp), at the pretrained weights. Of elements a task takes as many as a LoRA has
 /// parameters (`density: 0.01` is METHODS' part), at four times its rate (METHODS: 1e-3 where a LoRA has 3e-4). The
-/// trained gate learns with the task, on its prompts alone. Given a prompt's task (an oracle, as in tests), that task's experts answer.
+/// trained gate learns with the task, on its prompts alone. Given a prompt's task (an oracle, as in tests), that task's
+/// experts answer.
 #include "gate.h"
 #include "localise.h"
 #include "units.h"
