@@ -1,7 +1,8 @@
 // What strategies cost per optimiser step, in one process:
 //   strategy_cost seq kif ilora [--rows N] [--rounds N] [--layers N: a random model of the built-in one's width]
 // Every strategy trains the built-in model on the same samples in turns of a few steps, so that whatever slows the
-// machine down slows all of them; the CPU time of the second task's steps counts, in which replay and penalties act.
+// machine down slows all of them; the CPU time of the steps of later tasks counts, in which replay and penalties act,
+// without what a strategy does before and after a task.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <time.h>
@@ -64,17 +65,16 @@ struct Contender {
     strategy->attach(*learner);
   }
 
-  /// Trains a stage; returns CPU seconds per optimiser step.
-  double train(std::int64_t stage, std::int64_t rows) {
+  /// Trains a task of its own; returns CPU seconds per optimiser step, the first not counted.
+  double train(std::int64_t rows) {
     TaskView task;
-    task.stage = stage;
+    task.stage = ++stage;
     task.tasks = {stage};
     task.name = "task" + std::to_string(stage);
     task.train = samples(stage, rows);
-    const std::size_t before = sink.steps.size();
-    const double start = cpu_seconds();
-    trainer->train(task, [](const TrainProgress&) {});
-    return (cpu_seconds() - start) / static_cast<double>(sink.steps.size() - before);
+    std::vector<double> times;
+    trainer->train(task, [&times](const TrainProgress&) { times.push_back(cpu_seconds()); });
+    return (times.back() - times.front()) / static_cast<double>(times.size() - 1);
   }
 
   std::string name;
@@ -83,6 +83,7 @@ struct Contender {
   std::unique_ptr<Learner> learner;
   std::unique_ptr<Trainer> trainer;
   std::vector<double> seconds;
+  std::int64_t stage = 0;
 };
 }  // namespace
 
@@ -100,9 +101,9 @@ int main(int argc, char** argv) {
   }
   for (const std::string& name : names) contenders.push_back(std::make_unique<Contender>(name, numbers["--layers"]));
   const std::int64_t rows = numbers["--rows"], rounds = numbers["--rounds"];
-  for (auto& contender : contenders) contender->train(1, rows);
+  for (auto& contender : contenders) contender->train(rows);
   for (std::int64_t round = 0; round < rounds; ++round)
-    for (auto& contender : contenders) contender->seconds.push_back(contender->train(2, rows));
+    for (auto& contender : contenders) contender->seconds.push_back(contender->train(rows));
   double first_median = 0, first_least = 0;
   for (auto& contender : contenders) {
     std::sort(contender->seconds.begin(), contender->seconds.end());
