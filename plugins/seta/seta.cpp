@@ -34,7 +34,7 @@ class Seta final : public mneme::Strategy {
          true},
         {"sensitivity", kChoice, "weighted", "weighted|gradient",
          "elements: mean of |w · gradient|, or of the squared gradient"},
-        {"rate", kReal, "1", "> 0", "elements: factor on the learning rate"},
+        {"rate", kReal, "3.33", "> 0", "elements: factor on the learning rate, which is meant for a LoRA"},
         {"share", kBool, "true", "", "whether a task may take units of earlier tasks"},
         {"support", kChoice, "sensitivity", "sensitivity|random", "how units are chosen; random is the control"},
         {"calibration_batches", kInt, "64", ">= 1", "batches that the sensitivity is measured on"},
