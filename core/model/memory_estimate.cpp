@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "core/base/free_memory.h"
 #include "core/model/weights.h"
 
 namespace mneme::model {
@@ -14,7 +15,8 @@ namespace {
 
 // Measured on Linux with glibc, over models of 1 to 220 million parameters in fp32 and bf16.
 constexpr double kProgram = 150e6;  // resident pages of the program and of LibTorch
-constexpr double kHoles = 1.2;      // what tensors take over their size in a heap where some are freed before others
+constexpr double kHoles = 1.2;      // what tensors take over their size in a heap where some are freed before others,
+                                    // those alone that are no large blocks
 
 /// Sums what one step keeps, layer by layer.
 class Counter {
@@ -51,9 +53,11 @@ class Counter {
       largest = std::max(largest, step_.recompute ? kept + once : once);
     }
     if (step_.trained > 0) all.activations += last_states();
-    all.activations *= kHoles;
+    const double holes =
+        bytes(std::max(step_.rows, step_.source_rows), c_.hidden_size) < static_cast<double>(kLargeBlock) ? kHoles : 1;
+    all.activations *= holes;
     // The products with the head take its weight a second time, in their own order.
-    all.transient = kHoles * std::max(head, largest) + bytes(c_.vocab_size, c_.hidden_size);
+    all.transient = holes * std::max(head, largest) + bytes(c_.vocab_size, c_.hidden_size);
     return all;
   }
 
