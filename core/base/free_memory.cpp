@@ -4,10 +4,6 @@
 #include <fstream>
 #include <string>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 namespace mneme {
 
 namespace {
@@ -29,12 +25,6 @@ std::int64_t available() {
 }
 
 }  // namespace
-
-void return_large_blocks() {
-#if defined(__GLIBC__)
-  ::mallopt(M_MMAP_THRESHOLD, static_cast<int>(kLargeBlock));
-#endif
-}
 
 std::int64_t free_memory() {
   const std::int64_t machine = available();

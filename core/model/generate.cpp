@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/model/beam_search.h"
+#include "core/model/blocks/likeliest.h"
 #include "core/model/job_adapters.h"
 #include "core/model/next_token.h"
 #include "core/model/slot_decoder.h"
@@ -222,12 +223,17 @@ class Generator {
   }
 
   void accept(std::span<const std::int64_t> slots, const at::Tensor& logits) {
-    const at::Tensor scores = plain() ? at::argmax(logits, 1) : logits.to(at::kFloat).contiguous();
+    std::vector<std::int32_t> likeliest;
+    at::Tensor scores;
+    if (plain())
+      likeliest = blocks::likeliest_of_rows(logits, context_);
+    else
+      scores = logits.to(at::kFloat).contiguous();
     for (std::size_t i = 0; i < slots.size(); ++i) {
       Slot& slot = slots_[static_cast<std::size_t>(slots[i])];
       const std::size_t index = *slot.job;
       const GenerateJob& job = jobs_[index];
-      slot.token = plain() ? scores.const_data_ptr<std::int64_t>()[i] : choose(scores, i, slot);
+      slot.token = plain() ? likeliest[i] : choose(scores, i, slot);
       answers_[index].push_back(static_cast<std::int32_t>(slot.token));
       if (!stops(options_, job, index, answers_[index]) &&
           static_cast<std::int64_t>(answers_[index].size()) < job.max_new_tokens)

@@ -39,15 +39,10 @@ KeyValueCache::KeyValueCache(const ModelWeights& weights, Holds holds, Size size
       scale_(attention_scale(weights.config)) {
   if (grows_ && weights.rope) rope_ = weights.rope->at_least(capacity_);
   if (grows_) bias_ = position_bias(weights, weights.decoder(), capacity_);
-  const at::ScalarType type = fused_ ? at::kFloat : weights.embedding.scalar_type();
-  const auto zeros = [&](std::int64_t rows, std::int64_t columns) {
-    return at::zeros({size.slots, kv_heads_, rows, columns},
-                     weights.embedding.options().dtype(type).requires_grad(false));
-  };
-  for (std::int64_t layer = first_layer_; layer < weights.decoder().end_layer; ++layer) {
-    keys_.push_back(fused_ ? zeros(head_dim_, capacity_) : zeros(capacity_, head_dim_));
-    values_.push_back(fused_ ? zeros(capacity_, round_up(head_dim_)) : zeros(capacity_, head_dim_));
-  }
+  for (std::int64_t layer = first_layer_; layer < weights.decoder().end_layer; ++layer)
+    for (auto* tensors : {&keys_, &values_})
+      tensors->push_back(at::zeros({size.slots, kv_heads_, capacity_, fused_ ? round_up(head_dim_) : head_dim_},
+                                   weights.embedding.options().requires_grad(false)));
 }
 
 void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t first_column,
@@ -58,7 +53,7 @@ void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t
                                  .kv_heads = kv_heads_,
                                  .head_dim = head_dim_,
                                  .capacity = capacity_,
-                                 .value_stride = values_[l].size(3),
+                                 .stride = values_[l].size(3),
                                  .cosines = rope_ ? rope_->cosines.const_data_ptr<float>() : nullptr,
                                  .sines = rope_ ? rope_->sines.const_data_ptr<float>() : nullptr,
                                  .slots = slots.data(),
@@ -66,8 +61,8 @@ void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t
                                  .k = column(kv, first_column),
                                  .v = column(kv, first_column + kv_heads_ * head_dim_),
                                  .kv_stride = kv.stride(0),
-                                 .keys = keys_[l].data_ptr<float>(),
-                                 .values = values_[l].data_ptr<float>()};
+                                 .keys = keys_[l].data_ptr(),
+                                 .values = values_[l].data_ptr()};
   const auto sequences = static_cast<std::int64_t>(slots.size());
   const double work = 10.0 * static_cast<double>(kv.size(0) * head_dim_) / static_cast<double>(sequences);
   blocks::for_rows(sequences * kv_heads_, work, [&](std::int64_t first, std::int64_t last) {
@@ -88,7 +83,7 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
       .kv_heads = kv_heads_,
       .head_dim = head_dim_,
       .capacity = capacity_,
-      .value_stride = values_[l].size(3),
+      .stride = values_[l].size(3),
       .scale = static_cast<float>(scale_),
       .window = window_,
       .bias = bias_.defined() ? bias_.const_data_ptr<float>() + bias_.size(1) / 2 : nullptr,
@@ -102,8 +97,8 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
       .v = grows_ ? column(qkv, (heads_ + kv_heads_) * head_dim_) : nullptr,
       .q_stride = qkv.stride(0),
       .kv_stride = qkv.stride(0),
-      .keys = keys_[l].data_ptr<float>(),
-      .values = values_[l].data_ptr<float>(),
+      .keys = keys_[l].data_ptr(),
+      .values = values_[l].data_ptr(),
       .out = out.data_ptr()};
   double seen = 0;
   for (const std::int64_t position : positions) seen += static_cast<double>(position + 1);

@@ -51,8 +51,8 @@ class KeyValueCache {
   double scale_;
   std::shared_ptr<const blocks::RopeTable::Values> rope_{};
   at::Tensor bias_{};  ///< see AttentionSpec
-  /// Per layer [slots, kv heads, capacity, head_dim]. Fused ones are fp32: keys [slots, kv heads, head_dim, capacity],
-  /// values with head_dim rounded up to whole vectors.
+  /// Per layer [slots, kv heads, capacity, head_dim], of the model's type; fused ones with head_dim rounded up to whole
+  /// vectors.
   std::vector<at::Tensor> keys_, values_;
 };
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <set>
 
-#include "core/base/free_memory.h"
+#include "core/model/tensor_memory.h"
 #include "core/model/weights.h"
 
 namespace mneme::model {
@@ -54,7 +54,7 @@ class Counter {
     }
     if (step_.trained > 0) all.activations += last_states();
     const double holes =
-        bytes(std::max(step_.rows, step_.source_rows), c_.hidden_size) < static_cast<double>(kLargeBlock) ? kHoles : 1;
+        bytes(std::max(step_.rows, step_.source_rows), c_.hidden_size) < static_cast<double>(kLargeTensor) ? kHoles : 1;
     all.activations *= holes;
     // The products with the head take its weight a second time, in their own order.
     all.transient = holes * std::max(head, largest) + bytes(c_.vocab_size, c_.hidden_size);

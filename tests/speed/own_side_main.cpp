@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "core/base/free_memory.h"
+#include "core/model/tensor_memory.h"
 #include "tests/speed/own_side.h"
 
 int main(int argc, char** argv) {
@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: speed_own_side JOB.json RESULT.json\n");
     return 2;
   }
-  mneme::return_large_blocks();  // as in mneme-run
+  mneme::model::use_tensor_memory();  // as in mneme-run
   try {
     std::ifstream job(argv[1]);
     const nlohmann::json result = mneme::speed::run_job(nlohmann::json::parse(job));

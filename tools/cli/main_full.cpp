@@ -1,10 +1,10 @@
-#include "core/base/free_memory.h"
+#include "core/model/tensor_memory.h"
 #include "tools/cli/command.h"
 #include "tools/cli/full/commands.h"
 
 int main(int argc, char** argv) {
   using namespace mneme::cli;
-  mneme::return_large_blocks();
+  mneme::model::use_tensor_memory();
   return run_program("mneme-run",
                      {
                          model_command(),

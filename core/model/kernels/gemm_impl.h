@@ -21,8 +21,9 @@ constexpr std::int64_t kDepth = 768;
 /// Rows of A taken at once: they stay in the second-level cache while all panels pass.
 constexpr std::int64_t kChunk = 240;
 
-/// Floats of a cache line.
-constexpr std::int64_t kLine = 16;
+/// Elements of a cache line.
+template <class T>
+constexpr std::int64_t kLine = 64 / sizeof(T);
 
 /// A from its first element on.
 struct Left {
@@ -31,11 +32,12 @@ struct Left {
 };
 
 /// B from its first element on, row-major.
+template <class T = float>
 struct Right {
-  const float* p;
+  const T* p;
   std::int64_t row;
   /// Cache lines that are needed afterwards: fetched meanwhile, since a product of few rows waits for memory alone.
-  const float* next = nullptr;
+  const T* next = nullptr;
   std::int64_t next_lines = 0;
 };
 
@@ -52,8 +54,8 @@ struct Extent {
 };
 
 /// C[R, V vectors] (+)= A[R, k] · B[k, V vectors] in registers.
-template <int R, int V>
-inline void tile(std::int64_t k, Left a, Right b, Target c) {
+template <int R, int V, class T>
+inline void tile(std::int64_t k, Left a, Right<T> b, Target c) {
   Float sums[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
@@ -66,7 +68,7 @@ inline void tile(std::int64_t k, Left a, Right b, Target c) {
   const std::int64_t distance = fetches == 0 ? k : k / fetches;
   for (std::int64_t p = 0, fetch = 0; p < k; ++fetch) {
     if (fetch < fetches)
-      for (std::int64_t line = 0; line < together; ++line, b.next += kLine) __builtin_prefetch(b.next, 0, 2);
+      for (std::int64_t line = 0; line < together; ++line, b.next += kLine<T>) __builtin_prefetch(b.next, 0, 2);
     for (const std::int64_t end = fetch + 1 < fetches ? p + distance : k; p < end; ++p) {
       Float right[V];
 #pragma GCC unroll 4
@@ -89,8 +91,8 @@ inline void tile(std::int64_t k, Left a, Right b, Target c) {
 }
 
 /// tile() with a number of rows known at run time, 1 to R.
-template <int R, int V>
-inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Target c) {
+template <int R, int V, class T>
+inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right<T> b, Target c) {
   if constexpr (R > 1) {
     if (rows < R) return tile_rows<R - 1, V>(rows, k, a, b, c);
   }
@@ -98,21 +100,22 @@ inline void tile_rows(std::int64_t rows, std::int64_t k, Left a, Right b, Target
 }
 
 /// All rows against V vectors of columns, in tiles of nearly equal height.
-template <int V>
-__attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Right b, Target c) {
+template <int V, class T>
+__attribute__((noinline)) void strip(std::int64_t m, std::int64_t k, Left a, Right<T> b, Target c) {
   constexpr int kRows = kTileRows[V];
   const std::int64_t tiles = (m + kRows - 1) / kRows;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const std::int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
     const std::int64_t line = b.next_lines * t / tiles, last_line = b.next_lines * (t + 1) / tiles;
     tile_rows<kRows, V>(end - row, k, {a.p + row * a.row, a.row, a.col},
-                        {b.p, b.row, b.next + line * kLine, last_line - line},
+                        Right<T>{b.p, b.row, b.next + line * kLine<T>, last_line - line},
                         {c.p + row * c.row, c.row, c.accumulate});
   }
 }
 
 /// C (+)= A · B where the columns are whole vectors.
-inline void block(Extent size, Left a, Right b, Target c) {
+template <class T = float>
+inline void block(Extent size, Left a, Right<T> b, Target c) {
   std::int64_t vectors = size.columns / kLanes;
   for (; vectors >= kPanelVectors; vectors -= kPanelVectors, b.p += kPanel, c.p += kPanel)
     strip<kPanelVectors>(size.rows, size.depth, a, b, c);
@@ -124,7 +127,7 @@ inline void block(Extent size, Left a, Right b, Target c) {
 }
 
 /// The last columns, fewer than a vector: through a buffer beside C.
-void edge(Extent size, Left a, Right b, Target c) {
+void edge(Extent size, Left a, Right<> b, Target c) {
   constexpr std::int64_t kRows = kTileRows[1];
   float right[kDepth * kLanes];
   for (std::int64_t p = 0; p < size.depth; ++p) store(right + p * kLanes, load(b.p + p * b.row, size.columns));
@@ -133,13 +136,13 @@ void edge(Extent size, Left a, Right b, Target c) {
     float sums[kRows * kLanes];
     if (c.accumulate)
       for (std::int64_t i = 0; i < rows; ++i) store(sums + i * kLanes, load(c.p + (row + i) * c.row, size.columns));
-    strip<1>(rows, size.depth, {a.p + row * a.row, a.row, a.col}, {right, kLanes}, {sums, kLanes, c.accumulate});
+    strip<1>(rows, size.depth, {a.p + row * a.row, a.row, a.col}, Right<>{right, kLanes}, {sums, kLanes, c.accumulate});
     for (std::int64_t i = 0; i < rows; ++i) store(c.p + (row + i) * c.row, load(sums + i * kLanes), size.columns);
   }
 }
 
 /// C (+)= A · B.
-inline void product(Extent size, Left a, Right b, Target c) {
+inline void product(Extent size, Left a, Right<> b, Target c) {
   const std::int64_t whole = size.columns / kLanes * kLanes;
   block({size.rows, whole, size.depth}, a, b, c);
   if (whole < size.columns)
@@ -174,7 +177,7 @@ void gemm_part(const Gemm& g, Left a, Range rows, Range depth) {
     const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
     const float* b = g.b + first * g.k + depth.first * width;
     const bool more = first + kPanel < g.n;
-    const Right panel{b, width, b + g.k * width, more ? depth.count * width / kLine : 0};
+    const Right<> panel{b, width, b + g.k * width, more ? depth.count * width / kLine<float> : 0};
     product({rows.count, g.pad_columns ? width : columns, depth.count}, a, panel, c);
   }
 }

@@ -86,6 +86,14 @@ struct LabelLoss {
   void* grad_logits = nullptr;   ///< backward: written
 };
 
+/// The place of the largest element of each row, the first of equals; what is not a number is never the largest.
+struct LargestOfRow {
+  Storage type = Storage::kFloat;
+  std::int64_t rows = 0, columns = 0;
+  const void* x = nullptr;
+  std::int32_t* places = nullptr;  ///< [rows]; 0 where no element is above -inf
+};
+
 /// Attention of packed sequences; see blocks/attention.h for the meaning. A task is (sequence, key-value head).
 struct Attention {
   Storage type = Storage::kFloat;
@@ -107,12 +115,12 @@ struct Attention {
   std::int64_t grad_q_stride = 0, grad_kv_stride = 0;
 };
 
-/// One new token per row against a cache in fp32 of rotated keys [slot][kv head][head_dim][capacity] and values
-/// [slot][kv head][capacity][value_stride]; capacity and value_stride are multiples of 16, unused values are finite.
+/// One new token per row against a cache of rotated keys and of values, each [slot][kv head][capacity][stride];
+/// capacity and stride are multiples of 16, elements behind head_dim are 0 and unused positions finite.
 /// Where k is nullptr nothing is added: a row sees what is there up to its position. A task is (row, kv head).
 struct CacheAttention {
   Storage type = Storage::kFloat;
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0, capacity = 0, value_stride = 0;
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0, capacity = 0, stride = 0;
   float scale = 1;
   std::int64_t window = 0;  ///< as in Attention
   const float* bias = nullptr;
@@ -121,19 +129,19 @@ struct CacheAttention {
   const std::int64_t *slots = nullptr, *positions = nullptr;
   const void *q = nullptr, *k = nullptr, *v = nullptr;
   std::int64_t q_stride = 0, kv_stride = 0;
-  float *keys = nullptr, *values = nullptr;
+  void *keys = nullptr, *values = nullptr;
   void* out = nullptr;
 };
 
 /// Copies whole sequences into such a cache. A task is (sequence, kv head).
 struct CacheStore {
   Storage type = Storage::kFloat;
-  std::int64_t kv_heads = 0, head_dim = 0, capacity = 0, value_stride = 0;
+  std::int64_t kv_heads = 0, head_dim = 0, capacity = 0, stride = 0;
   const float *cosines = nullptr, *sines = nullptr;
   const std::int64_t *slots = nullptr, *offsets = nullptr;
   const void *k = nullptr, *v = nullptr;
   std::int64_t kv_stride = 0;
-  float *keys = nullptr, *values = nullptr;
+  void *keys = nullptr, *values = nullptr;
 };
 
 /// out = x · mask, where mask is 0 with probability p and 1/(1-p) else, a pure function of (seed, element index).
@@ -168,6 +176,7 @@ struct Table {
   void (*activation_backward)(const Activation& args);
   void (*label_loss_forward)(const LabelLoss& args);
   void (*label_loss_backward)(const LabelLoss& args);
+  void (*largest_of_row)(const LargestOfRow& args);
   /// Floats of scratch that one attention task needs at most for so many keys; backward needs more.
   std::int64_t (*attention_scratch)(const Attention& args, std::int64_t keys, bool backward);
   void (*attention_forward)(const Attention& args, std::int64_t sequence, std::int64_t kv_head, float* scratch);

@@ -103,6 +103,32 @@ void label_loss_backward_rows(const LabelLoss& g) {
   }
 }
 
+template <class T>
+void largest_of_rows(const LargestOfRow& g) {
+  constexpr float kNone = -__builtin_inff();
+  for (std::int64_t i = 0; i < g.rows; ++i) {
+    const T* x = static_cast<const T*>(g.x) + i * g.columns;
+    Float tops = spread(kNone);
+    Int places{};  // of each lane's largest, less the lane
+    for_vectors(g.columns, [&](std::int64_t j, std::int64_t n) {
+      const Float values = load(x + j, n, kNone);
+      const Int above = values > tops;
+      tops = above ? values : tops;
+      places = above ? Int{} + static_cast<std::int32_t>(j) : places;
+    });
+    std::int32_t place = 0;
+    float top = kNone;
+    for (std::int32_t lane = 0; lane < kLanes; ++lane) {
+      const std::int32_t own = places[lane] + lane;
+      if (tops[lane] > top || (tops[lane] == top && top > kNone && own < place)) {
+        top = tops[lane];
+        place = own;
+      }
+    }
+    g.places[i] = place;
+  }
+}
+
 /// 32 random bits of one element: the finaliser of SplitMix64 on a counter.
 inline std::uint32_t random_bits(std::uint64_t seed, std::uint64_t index) {
   std::uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15ULL;
@@ -141,6 +167,7 @@ MNEME_DISPATCH(add_norm_forward, AddNormForward, add_norm_forward_rows)
 MNEME_DISPATCH(add_norm_backward, AddNormBackward, add_norm_backward_rows)
 MNEME_DISPATCH(label_loss_forward, LabelLoss, label_loss_forward_rows)
 MNEME_DISPATCH(label_loss_backward, LabelLoss, label_loss_backward_rows)
+MNEME_DISPATCH(largest_of_row, LargestOfRow, largest_of_rows)
 MNEME_DISPATCH(dropout, Dropout, dropout_range)
 #undef MNEME_DISPATCH
 

@@ -76,6 +76,20 @@ inline float sum(Float x) {
   for (std::int64_t i = 0; i < kLanes; ++i) total += x[i];
   return total;
 }
+/// Lane i is the sum of x[i].
+inline Float sums(Float (&x)[kLanes]) {
+  Int even, odd;
+  for (std::int32_t i = 0; i < kLanes; ++i) {
+    even[i] = 2 * i;
+    odd[i] = 2 * i + 1;
+  }
+#pragma GCC unroll 4
+  for (std::int64_t count = kLanes / 2; count > 0; count /= 2)
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < count; ++i)
+      x[i] = __builtin_shuffle(x[2 * i], x[2 * i + 1], even) + __builtin_shuffle(x[2 * i], x[2 * i + 1], odd);
+  return x[0];
+}
 inline Float larger(Float a, Float b) { return a > b ? a : b; }
 inline float largest(Float x) {
   float most = x[0];

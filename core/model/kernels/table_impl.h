@@ -22,6 +22,7 @@ constexpr Table make_table(const char* name) {
           .activation_backward = activation_backward,
           .label_loss_forward = label_loss_forward,
           .label_loss_backward = label_loss_backward,
+          .largest_of_row = largest_of_row,
           .attention_scratch = attention_scratch,
           .attention_forward = attention_forward,
           .attention_backward = attention_backward,

@@ -2,6 +2,9 @@
 #include "core/model/kernels/kernels.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <limits>
 
 #include "tests/core/model/model_support.h"
 #include "tests/support/catch.h"
@@ -133,5 +136,33 @@ TEST_CASE("cross-entropy of extreme logits", "[kernels]") {
                               .normalisers = data(normalisers)});
     const at::Tensor exact = at::cross_entropy_loss(logits.to(at::kDouble), labels, {}, at::Reduction::None);
     CHECK(relative_error(losses, exact) < kTolerance);
+  });
+}
+
+TEST_CASE("the largest of a row: the first of equals, and never what is not a number", "[kernels]") {
+  for_each_table([](const kernels::Table& table) {
+    const float none = -std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+      for (const std::int64_t columns : {1, 5, 16, 50, 1003}) {
+        // Few different values, so that most rows have several largest ones.
+        at::Tensor x = at::randint(-4, 4, {7, columns}, at::detail::createCPUGenerator(3), at::kFloat);
+        x.select(0, 1).fill_(none);
+        x.select(0, 2).fill_(nan);
+        x.select(0, 3).fill_(none).narrow(0, columns - 1, 1).fill_(-3e38f);
+        const at::Tensor stored = x.to(type).contiguous();
+        std::vector<std::int32_t> places(7, -1), expected;
+        for (std::int64_t i = 0; i < 7; ++i) {
+          std::int64_t best = -1;
+          for (std::int64_t j = 0; j < columns; ++j)
+            if (x[i][j].item<float>() > (best < 0 ? none : x[i][best].item<float>())) best = j;
+          expected.push_back(static_cast<std::int32_t>(std::max<std::int64_t>(best, 0)));
+        }
+        table.largest_of_row({.type = type == at::kFloat ? kernels::Storage::kFloat : kernels::Storage::kBFloat16,
+                              .rows = 7,
+                              .columns = columns,
+                              .x = stored.const_data_ptr(),
+                              .places = places.data()});
+        CHECK(places == expected);
+      }
   });
 }
