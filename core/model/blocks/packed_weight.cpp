@@ -5,6 +5,10 @@
 #include <ATen/cpu/Utils.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+
+#include "core/model/blocks/fused.h"
+
 namespace mneme::model::blocks {
 namespace {
 
@@ -34,7 +38,14 @@ at::Tensor packed(kernels::Pack matrix) {
   const c10::NoGradGuard no_grad;
   const at::Tensor result = at::empty({kernels::table().packed_size(matrix.k, matrix.n)}, at::kFloat);
   matrix.out = result.data_ptr<float>();
-  kernels::table().pack(matrix);
+  const std::int64_t panel = kernels::table().panel, panels = (matrix.n + panel - 1) / panel;
+  for_rows(panels, 4.0 * static_cast<double>(matrix.k * panel), [&](std::int64_t first, std::int64_t last) {
+    kernels::Pack part = matrix;
+    part.n = std::min(matrix.n, last * panel) - first * panel;
+    part.b += first * panel * matrix.b_col;
+    part.out += first * panel * matrix.k;
+    kernels::table().pack(part);
+  });
   return result;
 }
 

@@ -151,16 +151,25 @@ inline void product(Extent size, Left a, Right<> b, Target c) {
 
 std::int64_t packed_size(std::int64_t k, std::int64_t n) { return k * round_up(n, kLanes); }
 
+/// Some rows of a panel. They are few enough for the first-level cache, whichever way B lies.
+void pack_rows(const float* b, const Pack& g, Extent size, std::int64_t width, float* out) {
+  for (std::int64_t j = 0; j < size.columns; ++j)
+    for (std::int64_t i = 0; i < size.rows; ++i) out[i * width + j] = g.scale * b[j * g.b_col + i * g.b_row];
+  for (std::int64_t i = 0; i < size.rows; ++i)
+    for (std::int64_t j = size.columns; j < width; ++j) out[i * width + j] = 0;
+}
+
 /// Panels of kPanel columns one after the other, each row-major; the last one is as narrow as whole vectors allow.
 void pack(const Pack& g) {
+  constexpr std::int64_t kRows = 16;
   float* out = g.out;
   for (std::int64_t first = 0; first < g.n; first += kPanel) {
     const std::int64_t columns = least(kPanel, g.n - first), width = round_up(columns, kLanes);
-    for (std::int64_t j = 0; j < width; ++j) {
-      const float* from = g.b + (first + j) * g.b_col;
-      for (std::int64_t i = 0; i < g.k; ++i) out[i * width + j] = j < columns ? g.scale * from[i * g.b_row] : 0.f;
+    for (std::int64_t i = 0; i < g.k; i += kRows) {
+      const std::int64_t rows = least(kRows, g.k - i);
+      pack_rows(g.b + first * g.b_col + i * g.b_row, g, {rows, columns, 1}, width, out);
+      out += rows * width;
     }
-    out += g.k * width;
   }
 }
 
