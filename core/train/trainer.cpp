@@ -64,8 +64,11 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
     strategy_.before_task(learner_, task);
     phases = strategy_.phases(learner_, task);
   }
-  if (options_.optimizer_reset == "per_task" || optimizer_.size() != learner_.bank().values().numel())
+  // Moments belong to their parameters: those of another adapter are never carried over.
+  if (options_.optimizer_reset == "per_task" || optimised_ != learner_.bank().trainable()) {
     optimizer_.reset(learner_.bank().values().numel());
+    optimised_ = learner_.bank().trainable();
+  }
   for (std::size_t i = 0; i < phases.size(); ++i) {
     const Phase& phase = phases[i];
     PhasePlan plan{phase,
@@ -198,6 +201,7 @@ double Trainer::train_step(const StepParts& parts, const PhasePlan& plan, double
 
 void Trainer::visit_state(StateVisitor& visitor) {
   visitor.object("optimizer", optimizer_);
+  visitor.integers("optimised", optimised_);
   visitor.integer("step", learner_.step_);
 }
 
