@@ -100,7 +100,13 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
 void Trainer::run_rehearsal() {
   if (rehearsal_.empty()) return;
   const WorkCount work = learner_.work_;
-  learner_.gradient_on(learner_.active(), make_batch(std::exchange(rehearsal_, {})));
+  ForwardSpec spec = learner_.active();
+  // Free parameters (gates, keys, soft prompts) are no part of a pass by themselves.
+  std::erase_if(spec.adapters, [this](const AdapterUse& use) {
+    const auto views = learner_.bank().views(use.adapter);
+    return !views.empty() && views.front().role == ParameterRole::kFree;
+  });
+  learner_.gradient_on(spec, make_batch(std::exchange(rehearsal_, {})));
   learner_.work_ = work;
 }
 
