@@ -35,6 +35,12 @@ const Batch* StepBatch::find(const std::string& part) const {
 }
 
 namespace {
+std::int64_t prompt_tokens(const Batch& batch) {
+  std::int64_t sum = 0;
+  for (const SamplePtr& sample : batch.samples) sum += sample->first_label;
+  return sum;
+}
+
 /// Samples of the part that decides how often a step can be cut: the current ones, else those of the largest part.
 std::int64_t leading_size(const StepParts& parts) {
   if (const auto it = parts.find("current"); it != parts.end() && !it->second.empty())
@@ -51,7 +57,7 @@ std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count) {
   for (auto& step : micro) step.step_share = 1.0 / static_cast<double>(count);
   for (const auto& [name, samples] : parts) {
     const auto total = static_cast<std::int64_t>(samples.size());
-    std::int64_t labels = 0, tokens = 0;
+    std::int64_t labels = 0, tokens = 0, prompts = 0;
     for (std::int64_t i = 0; i < count; ++i) {
       Dataset run(samples.begin() + total * i / count, samples.begin() + total * (i + 1) / count);
       if (run.empty()) continue;
@@ -59,6 +65,7 @@ std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count) {
           micro[static_cast<std::size_t>(i)].parts.emplace(name, make_batch(std::move(run))).first->second;
       labels += batch.packed.label_count();
       tokens += batch.packed.tokens();
+      prompts += prompt_tokens(batch);
     }
     for (auto& step : micro) {
       const auto it = step.parts.find(name);
@@ -69,6 +76,7 @@ std::vector<StepBatch> split_step(const StepParts& parts, std::int64_t count) {
       };
       batch.label_share = share(batch.packed.label_count(), labels);
       batch.token_share = share(batch.packed.tokens(), tokens);
+      batch.prompt_share = share(prompt_tokens(batch), prompts);
       batch.sequence_share = share(batch.size(), total);
     }
   }

@@ -32,7 +32,8 @@ struct Batch {
   Dataset samples;
   model::PackedBatch packed;
   double label_share = 1;     ///< labels here / labels of this part of the step
-  double token_share = 1;     ///< tokens here / tokens of this part of the step
+  double token_share = 1;     ///< tokens here / tokens of this part of the step; a decoder's hidden states
+  double prompt_share = 1;    ///< tokens before the first label here / of this part; an encoder's hidden states
   double sequence_share = 1;  ///< sequences here / sequences of this part of the step
 
   std::int64_t size() const { return static_cast<std::int64_t>(samples.size()); }

@@ -64,8 +64,11 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
     strategy_.before_task(learner_, task);
     phases = strategy_.phases(learner_, task);
   }
-  if (options_.optimizer_reset == "per_task" || optimizer_.size() != learner_.bank().values().numel())
+  // Moments belong to their parameters: those of another adapter are never carried over.
+  if (options_.optimizer_reset == "per_task" || optimised_ != learner_.bank().trainable()) {
     optimizer_.reset(learner_.bank().values().numel());
+    optimised_ = learner_.bank().trainable();
+  }
   for (std::size_t i = 0; i < phases.size(); ++i) {
     const Phase& phase = phases[i];
     PhasePlan plan{phase,
@@ -97,7 +100,13 @@ TrainCost Trainer::train(const TaskView& task, const std::function<void(const Tr
 void Trainer::run_rehearsal() {
   if (rehearsal_.empty()) return;
   const WorkCount work = learner_.work_;
-  learner_.gradient_on(learner_.active(), make_batch(std::exchange(rehearsal_, {})));
+  ForwardSpec spec = learner_.active();
+  // Free parameters (gates, keys, soft prompts) are no part of a pass by themselves.
+  std::erase_if(spec.adapters, [this](const AdapterUse& use) {
+    const auto views = learner_.bank().views(use.adapter);
+    return !views.empty() && views.front().role == ParameterRole::kFree;
+  });
+  learner_.gradient_on(spec, make_batch(std::exchange(rehearsal_, {})));
   learner_.work_ = work;
 }
 
@@ -198,6 +207,7 @@ double Trainer::train_step(const StepParts& parts, const PhasePlan& plan, double
 
 void Trainer::visit_state(StateVisitor& visitor) {
   visitor.object("optimizer", optimizer_);
+  visitor.integers("optimised", optimised_);
   visitor.integer("step", learner_.step_);
 }
 

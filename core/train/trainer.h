@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/event/event.h"
@@ -63,7 +64,8 @@ class Trainer {
   TrainOptions options_;
   RunSink& sink_;
   AdamW optimizer_;
-  Dataset rehearsal_;  ///< empty once it is done
+  std::vector<AdapterId> optimised_;  ///< whose moments it holds
+  Dataset rehearsal_;                 ///< empty once it is done
 };
 
 }  // namespace mneme

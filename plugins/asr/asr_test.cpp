@@ -111,6 +111,41 @@ TEST_CASE("features of old prompts do not change with later tasks", "[asr]") {
   CHECK(at::equal(prompt_features(fresh, prompts, 1), before));
 }
 
+TEST_CASE("an old prompt is answered otherwise only if the router sends it elsewhere, which the record shows",
+          "[asr]") {
+  ToyRun run(make_strategy("asr", kShared), toy(3));
+  const Dataset prompts = run.view(1).eval;  // those that the record's confusion counts
+  const auto choices = [&] {
+    const ForwardSpec spec = run.strategy().route(run.learner(), prompts_of(prompts));
+    std::vector<std::pair<AdapterId, at::Tensor>> all;  // adapter, logits of the prompt alone
+    for (std::size_t i = 0; i < prompts.size(); ++i)
+      for (const AdapterUse& use : spec.adapters)
+        if (!use.gate.defined() || use.gate[static_cast<std::int64_t>(i)].item<float>() == 1) {
+          at::NoGradGuard off;
+          ForwardSpec own = with_adapters({use.adapter});
+          own.want_logits = true;
+          all.emplace_back(use.adapter, run.learner().forward(own, make_batch({prompts[i]})).logits);
+        }
+    return all;
+  };
+  run.train_stage(1);
+  const auto before = choices();
+  run.train_stage(2);
+  run.train_stage(3);
+  const auto after = choices();
+  REQUIRE(before.size() == prompts.size());
+  REQUIRE(after.size() == prompts.size());
+  double stayed = 0;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const bool stays = after[i].first == before[i].first;
+    CHECK(stays == at::equal(after[i].second, before[i].second));
+    stayed += stays;
+  }
+  CHECK(run.sink.arrays.back().values[0] == stayed);  // of the first task's prompts, those that go to the first task
+  CHECK(stayed > 0);
+  CHECK(stayed < static_cast<double>(prompts.size()));
+}
+
 TEST_CASE("both solvers route alike, and the confusion is recorded after each task", "[asr]") {
   auto recursive = kShared;
   recursive["solver"] = std::string("recursive");

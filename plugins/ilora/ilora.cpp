@@ -172,9 +172,20 @@ class Ilora final : public mneme::Strategy {
       if (!fast.hidden[i].requires_grad()) continue;
       const at::Tensor state = fast.hidden[i].to(at::kFloat), target = slow[i].to(at::kFloat);
       // The one-sided square of max(slow - fast, 0) is that of the distance to the larger of the two.
-      sum = sum + at::mse_loss(state, paper_ ? target : at::maximum(state.detach(), target));
+      sum = sum +
+            rows_share(learner, replay, i) * at::mse_loss(state, paper_ ? target : at::maximum(state.detach(), target));
     }
-    terms.push_back(learner.token_mean("consistency", sum / static_cast<double>(slow.size()), gamma_, replay));
+    terms.push_back({"consistency", sum / static_cast<double>(slow.size()), gamma_, 1.0});
+  }
+
+  /// Part of the step's rows of a hidden state that the micro-batch holds: of an encoder-decoder the encoder has a row
+  /// per token of the prompt, the decoder one per label.
+  double rows_share(mneme::Learner& learner, const mneme::Batch& replay, std::size_t state) const {
+    const auto& config = learner.model().config();
+    if (!config.encoder_decoder()) return replay.token_share;
+    const bool encoder =
+        hidden_ == mneme::model::HiddenStates::kAll && static_cast<std::int64_t>(state) <= config.num_hidden_layers;
+    return encoder ? replay.prompt_share : replay.label_share;
   }
 
   /// The slow adapter's hidden states of a batch, without gradients.

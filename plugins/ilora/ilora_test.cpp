@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <set>
+
 #include "tests/support/catch.h"
 #include "tests/support/toy.h"
 
@@ -106,6 +108,59 @@ TEST_CASE("variant repo_fixed: halved sum, one-sided consistency, slow from the 
   for (std::size_t i = 0; i < h_fast.size(); ++i)
     sum += (at::maximum(h_fast[i], h_slow[i]) - h_fast[i]).to(at::kDouble).square().mean().item<double>();
   CHECK(terms[2].value.item<double>() == Approx(sum / 3).epsilon(1e-5));
+}
+
+TEST_CASE("losses of a batch are those of its sequences alone, whatever their lengths", "[ilora]") {
+  ToyRun run(make_strategy("ilora"));
+  run.train_stage(1);
+  bank(run).values().add_(0.02);
+  const StepBatch step = second_task_step(run);
+  const Terms terms = run.strategy().loss(run.learner(), step);
+  at::NoGradGuard off;
+  ForwardSpec spec = run.learner().active();
+  spec.hidden = model::HiddenStates::kAll;
+  double squares = 0, values = 0;
+  std::set<std::size_t> lengths;
+  for (const auto& sample : step.find("replay")->samples) {
+    const Batch alone = make_batch({sample});
+    lengths.insert(sample->tokens.size());
+    spec.adapters[0].adapter = bank(run).find("default");
+    const auto h_fast = run.learner().forward(spec, alone).hidden;
+    spec.adapters[0].adapter = bank(run).find("slow");
+    const auto h_slow = run.learner().forward(spec, alone).hidden;
+    for (std::size_t i = 0; i < h_fast.size(); ++i) {
+      squares += (h_fast[i] - h_slow[i]).to(at::kDouble).square().sum().item<double>();
+      values += static_cast<double>(h_fast[i].numel());
+    }
+  }
+  REQUIRE(lengths.size() > 1);
+  CHECK(terms[2].value.item<double>() == Approx(squares / values).epsilon(1e-5));
+  double replay = 0, labels = 0;
+  for (const auto& sample : step.find("replay")->samples) {
+    const auto count = static_cast<double>(sample->tokens.size()) - static_cast<double>(sample->first_label);
+    replay += count * run.learner().mean_loss(run.learner().active(), {sample});
+    labels += count;
+  }
+  CHECK(terms[1].value.item<double>() == Approx(replay / labels).epsilon(1e-5));
+}
+
+TEST_CASE("the buffer holds samples after the first step, and a step's own only where the variant says so", "[ilora]") {
+  for (const std::string variant : {"paper", "repo_fixed"}) {
+    bool own = false;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      ToyOptions options;
+      options.seed = seed;
+      ToyRun run(make_strategy("ilora", {{"variant", variant}}), options);
+      const TaskView first = run.view(1), second = run.view(2);
+      run.strategy().before_task(run.learner(), first);
+      CHECK(run.strategy().compose(run.learner(), {first.train[0], first.train[1]}).count("replay") == 0);
+      run.strategy().before_task(run.learner(), second);
+      const StepParts parts = run.strategy().compose(run.learner(), {second.train[0], second.train[1]});
+      REQUIRE(parts.at("replay").size() == 2);
+      for (const auto& sample : parts.at("replay")) own = own || sample == second.train[0] || sample == second.train[1];
+    }
+    CHECK(own == (variant == "repo_fixed"));
+  }
 }
 
 TEST_CASE("the consistency's gradient does not reach the slow adapter", "[ilora]") {

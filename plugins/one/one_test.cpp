@@ -7,14 +7,17 @@ using namespace mneme;
 using namespace mneme::test;
 
 TEST_CASE("an adapter of one does not depend on the tasks before it", "[one]") {
-  ToyOptions options;
-  const auto both = trained("one", {}, options);
-  // The same second task after a first one that is not trained at all.
-  ToyRun second(make_strategy("one"), options);
-  second.train_stage(2);
-  const auto& bank = both->learner().bank();
-  CHECK(at::equal(bank.values(bank.find("task2")),
-                  second.learner().bank().values(second.learner().bank().find("task2"))));
+  for (const char* reset : {"per_task", "never"}) {  // moments stay with their adapter
+    ToyOptions options;
+    options.train.optimizer_reset = reset;
+    const auto both = trained("one", {}, options);
+    // The same second task after a first one that is not trained at all.
+    ToyRun second(make_strategy("one"), options);
+    second.train_stage(2);
+    const auto& bank = both->learner().bank();
+    CHECK(at::equal(bank.values(bank.find("task2")),
+                    second.learner().bank().values(second.learner().bank().find("task2"))));
+  }
 }
 
 TEST_CASE("one answers old tasks as it did when it learnt them", "[one]") {

@@ -46,7 +46,9 @@ at::Tensor random_scores(mneme::RandomStream& random, std::int64_t count) {
 /// sensitivities |A gA| |B gB| is zero for every new row, whose B is zero.)
 class ComponentScores {
  public:
-  ComponentScores(Learner& learner, const UnitTable& table, AdapterId fresh) : learner_(learner) {
+  /// \param old values of the pool's units [units, in + out] by linear
+  ComponentScores(Learner& learner, std::vector<at::Tensor> old, AdapterId fresh)
+      : learner_(learner), old_(std::move(old)) {
     AdapterBank& bank = learner.bank();
     new_ = to_units(bank, fresh, bank.values(fresh).detach());
     for (const std::int64_t linear : linears_of(bank, fresh))
@@ -54,11 +56,8 @@ class ComponentScores {
     options_ = *bank.lora_options(fresh);
     options_.rank_pattern.clear();  // as many components everywhere as the fullest linear has
     options_.alpha_pattern.clear();
-    for (std::size_t i = 0; i < new_.size(); ++i) {
-      const at::Tensor known = table.rows(bank, i, table.pool(i).ids, UnitTable::Of::kValues);
-      old_.push_back(known.defined() ? known : new_[i].narrow(0, 0, 0));
-      options_.rank = std::max(options_.rank, new_[i].size(0) + old_.back().size(0));
-    }
+    for (std::size_t i = 0; i < new_.size(); ++i)
+      options_.rank = std::max(options_.rank, new_[i].size(0) + old_[i].size(0));
   }
 
   std::vector<at::Tensor> measure(const std::vector<mneme::Batch>& batches) {
@@ -140,6 +139,13 @@ std::vector<at::Tensor> element_scores(Learner& learner, const std::vector<std::
   return scores;
 }
 
+/// The ids of each linear's units that earlier tasks hold.
+std::vector<at::Tensor> known_units(const std::vector<Pool>& pools, std::size_t linears) {
+  std::vector<at::Tensor> ids(linears, at::empty({0}, at::kLong));
+  for (std::size_t i = 0; i < pools.size(); ++i) ids[i] = pools[i].ids;
+  return ids;
+}
+
 /// Indices of the largest scores, ascending.
 at::Tensor largest(const at::Tensor& scores, std::int64_t count) {
   return std::get<0>(std::get<1>(scores.topk(std::min(count, scores.numel()))).sort());
@@ -148,10 +154,9 @@ at::Tensor largest(const at::Tensor& scores, std::int64_t count) {
 /// Decides which units of earlier tasks a new task may share.
 class Sharing {
  public:
-  Sharing(const UnitTable& table, const LocaliseOptions& options) : options_(options) {
+  Sharing(const std::vector<Pool>& pools, const LocaliseOptions& options) : options_(options) {
     std::vector<at::Tensor> members;
-    for (std::size_t i = 0; !table.tasks.empty() && i < table.tasks.begin()->second.ids.size(); ++i) {
-      const Pool pool = table.pool(i);
+    for (const Pool& pool : pools) {
       ids_.push_back(pool.ids);
       members.push_back(pool.members.to(at::kLong));
     }
@@ -226,28 +231,30 @@ TaskUnits take_components(Learner& learner, const TaskView& task, const Localise
   const AdapterId adapter = learner.create_adapter("task" + std::to_string(task.task()));
   MNEME_CHECK(bank.lora_options(adapter) != nullptr, "components of a low-rank update need adapter.kind=lora");
   auto units = to_units(bank, adapter, bank.values(adapter).detach().clone());
+  const std::vector<Pool> pools = table.pools();
+  const auto known = known_units(pools, units.size());
   std::vector<at::Tensor> scores, wanted;
   std::vector<std::int64_t> ranks;
   const bool chooses = !table.tasks.empty() && options.share;
   if (chooses && !options.random)
-    scores = ComponentScores(learner, table, adapter).measure(calibration(learner, task, options.batches));
+    scores = ComponentScores(learner, table.rows(bank, known, UnitTable::Of::kValues), adapter)
+                 .measure(calibration(learner, task, options.batches));
   auto random = learner.random("support/" + std::to_string(task.task()));
   for (std::size_t i = 0; i < units.size(); ++i) {
-    const at::Tensor known = table.pool(i).ids;
-    const std::int64_t rank = units[i].size(0);
-    ranks.push_back(rank);
-    if (scores.size() <= i) scores.push_back(random_scores(random, known.numel() + rank));
-    const at::Tensor best = largest(scores[i], rank);
-    wanted.push_back(chooses ? known.index_select(0, best.masked_select(best < known.numel())) : known.narrow(0, 0, 0));
+    ranks.push_back(units[i].size(0));
+    if (scores.size() <= i) scores.push_back(random_scores(random, known[i].numel() + ranks[i]));
+    const at::Tensor best = largest(scores[i], ranks[i]);
+    wanted.push_back(chooses ? known[i].index_select(0, best.masked_select(best < known[i].numel()))
+                             : known[i].narrow(0, 0, 0));
   }
-  TaskUnits made{adapter, Sharing(table, options).allowed(wanted, ranks), {}};
+  TaskUnits made{adapter, Sharing(pools, options).allowed(wanted, ranks), {}};
+  const auto values = table.rows(bank, made.ids, UnitTable::Of::kValues);
   for (std::size_t i = 0; i < units.size(); ++i) {
-    const at::Tensor known = table.pool(i).ids;
     const std::int64_t rank = ranks[i], shared = made.ids[i].numel(),
-                       next = known.numel() > 0 ? known.max().item<std::int64_t>() + 1 : 0;
+                       next = known[i].numel() > 0 ? known[i].max().item<std::int64_t>() + 1 : 0;
     if (shared > 0) {
-      const at::Tensor rows = largest(scores[i].narrow(0, known.numel(), rank), rank - shared);
-      units[i] = at::cat({table.rows(bank, i, made.ids[i], UnitTable::Of::kValues), units[i].index_select(0, rows)});
+      const at::Tensor rows = largest(scores[i].narrow(0, known[i].numel(), rank), rank - shared);
+      units[i] = at::cat({values[i], units[i].index_select(0, rows)});
     }
     made.ids[i] = at::cat({made.ids[i], at::arange(next, next + rank - shared, at::kLong)});
   }
@@ -268,6 +275,8 @@ TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOp
   std::vector<std::int64_t> sizes;
   if (!options.random)
     scores = element_scores(learner, linears, calibration(learner, task, options.batches), options.weighted);
+  const std::vector<Pool> pools = table.pools();
+  const auto known = known_units(pools, linears.size());
   auto random = learner.random("support/" + std::to_string(task.task()));
   for (std::size_t i = 0; i < linears.size(); ++i) {
     const auto& linear = learner.model().linears()[static_cast<std::size_t>(linears[i])];
@@ -276,18 +285,18 @@ TaskUnits take_elements(Learner& learner, const TaskView& task, const LocaliseOp
       counts[i] =
           std::max<std::int64_t>(1, std::llround(options.density * static_cast<double>(linear.out * linear.in)));
     chosen.push_back(largest(scores[i], counts[i]));
-    const at::Tensor known = table.tasks.empty() ? at::empty({0}, at::kLong) : table.pool(i).ids;
-    wanted.push_back(chosen[i].masked_select(at::isin(chosen[i], known)));
+    const at::Tensor taken = at::isin(chosen[i], known[i]);
+    wanted.push_back(chosen[i].masked_select(taken));
     sizes.push_back(chosen[i].numel());
-    chosen[i] = chosen[i].masked_select(at::isin(chosen[i], known).logical_not());
+    chosen[i] = chosen[i].masked_select(taken.logical_not());
   }
-  TaskUnits made{0, Sharing(table, options).allowed(wanted, sizes), {}};
+  TaskUnits made{0, Sharing(pools, options).allowed(wanted, sizes), {}};
+  const auto values = table.rows(bank, made.ids, UnitTable::Of::kValues);
   std::vector<mneme::SparseSupport> supports;
   std::vector<at::Tensor> units;
   for (std::size_t i = 0; i < linears.size(); ++i) {
     const at::Tensor zeros = at::zeros({chosen[i].numel(), 1}, at::kFloat);
-    units.push_back(
-        made.ids[i].numel() == 0 ? zeros : at::cat({table.rows(bank, i, made.ids[i], UnitTable::Of::kValues), zeros}));
+    units.push_back(made.ids[i].numel() == 0 ? zeros : at::cat({values[i], zeros}));
     made.ids[i] = at::cat({made.ids[i], chosen[i]});
     supports.push_back({linears[i], made.ids[i]});
   }

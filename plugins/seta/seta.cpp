@@ -104,6 +104,7 @@ class Seta final : public mneme::Strategy {
     mneme::ParameterGroup experts;
     experts.adapter = table_.tasks.at(task_).adapter;
     experts.learning_rate_scale = rate_;
+    experts.weight_decay = 0;  // it would pull shared units away from what other tasks need
     for (mneme::Phase& phase : all) phase.groups.push_back(experts);
     return all;
   }
@@ -131,10 +132,9 @@ class Seta final : public mneme::Strategy {
     seta::TaskUnits& units = table_.tasks.at(task_);
     const at::Tensor all = learner.fisher_diagonal(mneme::with_adapters({units.adapter}), task.train, fisher_samples_);
     auto importance = seta::to_units(learner.bank(), units.adapter, all.narrow(0, 0, anchor_.numel()));
-    for (std::size_t i = 0; i < importance.size(); ++i) {
-      const at::Tensor old = table_.rows(learner.bank(), i, units.ids[i], seta::UnitTable::Of::kImportance);
-      if (old.defined()) importance[i] += decay_ * old;
-    }
+    const auto old = table_.rows(learner.bank(), units.ids, seta::UnitTable::Of::kImportance);
+    for (std::size_t i = 0; i < importance.size(); ++i)
+      if (old[i].defined()) importance[i] += decay_ * old[i];
     units.importance = std::move(importance);
     table_.spread(learner.bank(), task_);
     gate_->learn(learner, task_, features_);
@@ -188,12 +188,11 @@ class Seta final : public mneme::Strategy {
     stiffness_ = at::Tensor();
     const auto owners = table_.owners(task_);
     if ((owners.tasks > 1).sum().item<std::int64_t>() == 0) return;
-    const seta::TaskUnits& units = table_.tasks.at(task_);
-    std::vector<at::Tensor> importance, sums, widths;
-    for (std::size_t i = 0; i < units.ids.size(); ++i) {
-      importance.push_back(table_.rows(learner.bank(), i, units.ids[i], seta::UnitTable::Of::kImportance));
-      sums.push_back(importance.back().sum(1));
-      widths.push_back(at::full_like(sums.back(), static_cast<double>(importance.back().size(1))));
+    auto importance = table_.rows(learner.bank(), table_.tasks.at(task_).ids, seta::UnitTable::Of::kImportance);
+    std::vector<at::Tensor> sums, widths;
+    for (const at::Tensor& om : importance) {
+      sums.push_back(om.sum(1));
+      widths.push_back(at::full_like(sums.back(), static_cast<double>(om.size(1))));
     }
     const std::int64_t experts = owners.expert.max().item<std::int64_t>() + 1;
     const auto per_expert = [&](const std::vector<at::Tensor>& parts) {

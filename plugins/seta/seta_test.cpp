@@ -1,6 +1,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <map>
+#include <numeric>
+
 #include "core/base/error.h"
 #include "core/strategy/prompt_features.h"
 #include "plugins/seta/seta_test_support.h"
@@ -37,6 +40,46 @@ TEST_CASE("a unit that two tasks hold has one value, and sharing lets parameters
     CHECK(parameters[0] == static_cast<double>(run->learner().bank().values(adapter_of(*run, 1)).numel()));
     CHECK(parameters[2] < 3 * parameters[0]);
     CHECK(run->sink.term_values("seta/shared_parameters").back() > 0);
+  }
+}
+
+TEST_CASE("the record's experts are the different units, by the tasks that hold them", "[seta]") {
+  for (const char* backend : {"components", "elements"}) {
+    INFO(backend);
+    const auto run = trained("seta", with(backend), toy(4));
+    std::map<std::vector<double>, double> expected;  // tasks that hold the expert -> parameters
+    double all = 0, shared = 0;
+    for (std::int64_t i = 0; i < linears_of(*run); ++i) {
+      std::map<std::int64_t, std::vector<double>> held;
+      for (std::int64_t t = 1; t <= 4; ++t) {
+        const at::Tensor ids = ids_of(*run, t, i);
+        for (std::int64_t u = 0; u < ids.numel(); ++u) {
+          auto [at, added] = held.try_emplace(ids[u].item<std::int64_t>(), 4, 0.0);
+          at->second[static_cast<std::size_t>(t - 1)] = 1;
+        }
+      }
+      const auto width = static_cast<double>(units_of(*run, 1, i).size(1));
+      for (const auto& [id, tasks] : held) {
+        expected[tasks] += width;
+        all += width;
+        if (std::accumulate(tasks.begin(), tasks.end(), 0.0) > 1) shared += width;
+      }
+    }
+    const auto find = [&](const std::string& name) -> const ArrayEvent& {
+      for (const ArrayEvent& array : run->sink.arrays)
+        if (array.name == name) return array;
+      throw Error("no array " + name);
+    };
+    const ArrayEvent &members = find("seta/members/4"), &parameters = find("seta/expert_parameters/4");
+    REQUIRE(members.shape == std::vector<std::int64_t>{static_cast<std::int64_t>(expected.size()), 4});
+    std::map<std::vector<double>, double> found;
+    for (std::size_t e = 0; e < parameters.values.size(); ++e)
+      found[{members.values.begin() + static_cast<std::ptrdiff_t>(4 * e),
+             members.values.begin() + static_cast<std::ptrdiff_t>(4 * e + 4)}] = parameters.values[e];
+    CHECK(found == expected);
+    CHECK(run->sink.term_values("seta/parameters").back() == all);
+    CHECK(run->sink.term_values("seta/shared_parameters").back() == shared);
+    CHECK(run->sink.term_values("seta/experts").back() == static_cast<double>(expected.size()));
   }
 }
 
@@ -102,7 +145,10 @@ TEST_CASE("without sharing, or with frozen shared units, an oracle never forgets
   for (const char* backend : {"components", "elements"}) {
     for (const Changes& changes : {Changes{{"share", false}}, Changes{{"anchor", std::string("freeze")}}}) {
       INFO(backend << (changes.contains("share") ? ", no sharing" : ", frozen"));
-      ToyRun run(make_strategy("seta", with(backend, changes)), toy(3));
+      ToyOptions options = toy(3);
+      options.train.weight_decay = 0.1;  // what moves weights besides the gradient
+      options.train.optimizer_reset = "never";
+      ToyRun run(make_strategy("seta", with(backend, changes)), options);
       run.train_stage(1);
       const at::Tensor first = logits(run, 1);
       const auto answers = run.answers(true);
@@ -186,6 +232,7 @@ TEST_CASE("every gate routes, and the uniform one is a control", "[seta]") {
     const auto accuracy = run->sink.term_values("router/accuracy");
     REQUIRE(accuracy.size() == 3);
     CHECK(accuracy[0] == 1.0);
+    if (gate == std::string("uniform")) CHECK(accuracy[2] == Approx(1.0 / 3));
     CHECK(run->answers(false).size() == 3);
     changes["mode"] = std::string("soft");
     CHECK(trained("seta", changes, toy(3))->answers(false).size() == 3);

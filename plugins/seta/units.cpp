@@ -74,33 +74,33 @@ Matches match(const at::Tensor& first, const at::Tensor& second) {
   return {hit, order.index_select(0, place.index_select(0, hit))};
 }
 
-Pool UnitTable::pool(std::size_t linear) const {
-  std::vector<at::Tensor> all = {at::empty({0}, at::kLong)};
-  for (const auto& [task, units] : tasks) all.push_back(units.ids[linear]);
-  Pool pool;
-  pool.ids = std::get<0>(at::_unique(at::cat(all)));
-  pool.members = at::zeros({pool.ids.numel(), static_cast<std::int64_t>(tasks.size())}, at::kBool);
-  std::int64_t column = 0;
-  for (const auto& [task, units] : tasks) pool.members.select(1, column++).copy_(at::isin(pool.ids, units.ids[linear]));
-  return pool;
-}
-
 std::vector<Pool> UnitTable::pools() const {
   std::vector<Pool> all;
-  for (std::size_t i = 0; !tasks.empty() && i < tasks.begin()->second.ids.size(); ++i) all.push_back(pool(i));
+  for (std::size_t i = 0; !tasks.empty() && i < tasks.begin()->second.ids.size(); ++i) {
+    std::vector<at::Tensor> ids, columns;
+    for (const auto& [task, units] : tasks) {
+      columns.push_back(at::full_like(units.ids[i], static_cast<std::int64_t>(ids.size())));
+      ids.push_back(units.ids[i]);
+    }
+    const auto [different, place] = at::_unique(at::cat(ids), /*sorted=*/true, /*return_inverse=*/true);
+    at::Tensor members = at::zeros({different.numel(), static_cast<std::int64_t>(tasks.size())}, at::kBool);
+    members.index_put_({place, at::cat(columns)}, at::ones({}, at::kBool));
+    all.push_back({different, members});
+  }
   return all;
 }
 
-at::Tensor UnitTable::rows(const AdapterBank& bank, std::size_t linear, const at::Tensor& ids, Of of) const {
-  at::Tensor result;
+std::vector<at::Tensor> UnitTable::rows(const AdapterBank& bank, const std::vector<at::Tensor>& ids, Of of) const {
+  std::vector<at::Tensor> result(ids.size());
   for (const auto& [task, units] : tasks) {
     if (of == Of::kImportance && units.importance.empty()) continue;
-    const at::Tensor own = of == Of::kImportance
-                               ? units.importance[linear]
-                               : to_units(bank, units.adapter, bank.values(units.adapter).detach())[linear];
-    if (!result.defined()) result = at::zeros({ids.numel(), own.size(1)}, at::kFloat);
-    const Matches pairs = match(ids, units.ids[linear]);
-    result.index_copy_(0, pairs.first, own.index_select(0, pairs.second));
+    const auto own =
+        of == Of::kImportance ? units.importance : to_units(bank, units.adapter, bank.values(units.adapter).detach());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (!result[i].defined()) result[i] = at::zeros({ids[i].numel(), own[i].size(1)}, at::kFloat);
+      const Matches pairs = match(ids[i], units.ids[i]);
+      result[i].index_copy_(0, pairs.first, own[i].index_select(0, pairs.second));
+    }
   }
   return result;
 }
@@ -124,10 +124,11 @@ void UnitTable::spread(AdapterBank& bank, std::int64_t task) {
 }
 
 UnitTable::Owners UnitTable::owners(std::int64_t task) const {
+  const auto all = pools();
   std::vector<at::Tensor> members;
   for (const at::Tensor& ids : tasks.at(task).ids) {
-    const Pool all = pool(members.size());
-    members.push_back(all.members.index_select(0, match(ids, all.ids).second));
+    const Pool& pool = all[members.size()];
+    members.push_back(pool.members.index_select(0, match(ids, pool.ids).second));
   }
   const at::Tensor joined = at::cat(members);
   return {std::get<1>(at::unique_dim(joined.to(at::kLong), 0, true, true)), joined.to(at::kLong).sum(1)};
@@ -135,14 +136,14 @@ UnitTable::Owners UnitTable::owners(std::int64_t task) const {
 
 UnitTable::Experts UnitTable::experts(const AdapterBank& bank) const {
   std::vector<at::Tensor> members, widths;
-  const auto all = pools();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const mneme::AdapterId adapter = tasks.begin()->second.adapter;
-    const auto width = to_units(bank, adapter, bank.values(adapter).detach())[i].size(1);
-    members.push_back(all[i].members.to(at::kLong));
-    widths.push_back(at::full({all[i].ids.numel()}, static_cast<double>(width), at::kDouble));
+  if (tasks.empty()) return {at::zeros({0, 0}, at::kLong), at::zeros({0}, at::kDouble)};
+  const AdapterId adapter = tasks.begin()->second.adapter;
+  const auto units = to_units(bank, adapter, bank.values(adapter).detach());
+  for (const Pool& pool : pools()) {
+    const auto width = static_cast<double>(units[members.size()].size(1));
+    members.push_back(pool.members.to(at::kLong));
+    widths.push_back(at::full({pool.ids.numel()}, width, at::kDouble));
   }
-  if (members.empty()) return {at::zeros({0, 0}, at::kLong), at::zeros({0}, at::kDouble)};
   const auto [experts, expert, counts] = at::unique_dim(at::cat(members), 0, true, true);
   return {experts, at::zeros({experts.size(0)}, at::kDouble).index_add_(0, expert, at::cat(widths))};
 }

@@ -45,11 +45,11 @@ class UnitTable {
  public:
   std::map<std::int64_t, TaskUnits> tasks;
 
-  Pool pool(std::size_t linear) const;
-  /// What the table knows of some units of a linear: values or importances [ids, width], zero for ids that no task
+  std::vector<Pool> pools() const;  ///< of each linear; empty while there is no task
+  /// What the table knows of some units of each linear: values or importances [ids, width], zero for ids that no task
   /// holds; undefined while there is nothing at all.
   enum class Of { kValues, kImportance };
-  at::Tensor rows(const mneme::AdapterBank& bank, std::size_t linear, const at::Tensor& ids, Of of) const;
+  std::vector<at::Tensor> rows(const mneme::AdapterBank& bank, const std::vector<at::Tensor>& ids, Of of) const;
 
   /// Copies values and importances of a task's units to the other tasks that hold them.
   void spread(mneme::AdapterBank& bank, std::int64_t task);
@@ -67,9 +67,6 @@ class UnitTable {
   Experts experts(const mneme::AdapterBank& bank) const;
 
   void visit_state(mneme::StateVisitor& visitor);
-
- private:
-  std::vector<Pool> pools() const;
 };
 
 }  // namespace seta

@@ -86,19 +86,22 @@ TEST_CASE("accumulation never changes the gradient of a step", "[contract]") {
   INFO("terms carry their share of the step: make them by Learner::cross_entropy, token_mean and regulariser");
   for (const auto& name : plugins_under_test()) {
     INFO(name);
-    std::vector<std::vector<double>> losses;
-    std::vector<at::Tensor> values;
-    for (const std::int64_t accumulation : {1, 2, 4}) {
-      ToyOptions options;
-      options.train.accumulation = accumulation;
-      const auto run = trained(name, {}, options);
-      losses.push_back(run->sink.losses());
-      values.push_back(run->learner().bank().values().clone());
-    }
-    for (std::size_t i = 1; i < losses.size(); ++i) {
-      REQUIRE(losses[i].size() == losses[0].size());
-      for (std::size_t k = 0; k < losses[0].size(); ++k) CHECK(losses[i][k] == Approx(losses[0][k]).epsilon(1e-4));
-      CHECK((values[i] - values[0]).abs().max().item<float>() < 2e-4F);
+    for (const ToyOptions& family : {ToyOptions{}, encoder_decoder()}) {
+      INFO((family.encoder_decoder ? "encoder and decoder" : "decoder"));
+      std::vector<std::vector<double>> losses;
+      std::vector<at::Tensor> values;
+      for (const std::int64_t accumulation : {1, 2, 4}) {
+        ToyOptions options = family;
+        options.train.accumulation = accumulation;
+        const auto run = trained(name, {}, options);
+        losses.push_back(run->sink.losses());
+        values.push_back(run->learner().bank().values().clone());
+      }
+      for (std::size_t i = 1; i < losses.size(); ++i) {
+        REQUIRE(losses[i].size() == losses[0].size());
+        for (std::size_t k = 0; k < losses[0].size(); ++k) CHECK(losses[i][k] == Approx(losses[0][k]).epsilon(1e-4));
+        CHECK((values[i] - values[0]).abs().max().item<float>() < 2e-4F);
+      }
     }
   }
 }

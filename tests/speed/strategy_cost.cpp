@@ -1,8 +1,9 @@
 // What strategies cost per optimiser step, in one process:
-//   strategy_cost seq kif ilora [--rows N] [--rounds N] [--layers N: a random model of the built-in one's width]
-// Every strategy trains the built-in model on the same samples in turns of a few steps, so that whatever slows the
-// machine down slows all of them; the CPU time of the steps of later tasks counts, in which replay and penalties act,
-// without what a strategy does before and after a task.
+//   strategy_cost seq kif ilora [--layers N] [--decoder-layers N] [--width N] [--batch N] [--rows N] [--rounds N]
+// Every strategy trains the same model on the same samples in turns of a few steps, so that whatever slows the machine
+// down slows all of them; the CPU time of the steps of later tasks counts, in which replay and penalties act, without
+// what a strategy does before and after a task. The model is the built-in one; --layers and --width make a random one
+// of its shape otherwise, --decoder-layers one of T5's shape, with --layers in its encoder.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <time.h>
@@ -45,23 +46,41 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-std::shared_ptr<model::Transformer> built_in_or_deeper(std::int64_t layers) {
+using Numbers = std::map<std::string, std::int64_t>;
+
+std::shared_ptr<model::Transformer> measured_model(const Numbers& numbers) {
   const auto nano = std::filesystem::path(MNEME_SOURCE_DIR) / "models/nano";
-  if (layers == 0) return model::Transformer::load(nano, c10::ScalarType::Float);
+  const std::int64_t layers = numbers.at("--layers"), decoder = numbers.at("--decoder-layers"),
+                     width = numbers.at("--width");
+  if (layers == 0 && decoder == 0 && width == 0) return model::Transformer::load(nano, c10::ScalarType::Float);
   model::TransformerConfig config = model::read_config(nano / "config.json");
-  config.num_hidden_layers = layers;
+  if (layers > 0) config.num_hidden_layers = layers;
+  if (width > 0) {
+    config.num_attention_heads = width / config.head_dim;
+    config.num_key_value_heads = std::max<std::int64_t>(1, config.num_attention_heads / 2);
+    config.hidden_size = config.num_attention_heads * config.head_dim;
+    config.intermediate_size = 3 * config.hidden_size;
+  }
+  if (decoder > 0) {
+    config.model_type = "t5";
+    config.num_decoder_layers = decoder;
+    config.num_key_value_heads = config.num_attention_heads;
+    config.hidden_act = "relu";
+    config.gated_mlp = false;
+    config.tie_word_embeddings = config.scale_decoder_outputs = true;
+  }
   RandomStream weights(1, "cost/model");
   return model::Transformer::random(config, c10::ScalarType::Float, weights);
 }
 
 struct Contender {
-  Contender(const std::string& strategy_name, std::int64_t layers)
+  Contender(const std::string& strategy_name, const Numbers& numbers)
       : name(strategy_name), strategy(make_strategy(name)) {
     LearnerOptions options;
     options.adapter.lora = {.rank = 8, .alpha = 32, .dropout = 0, .targets = {"all-linear"}, .first_layer = 0};
-    learner = std::make_unique<Learner>(built_in_or_deeper(layers), options, sink);
-    trainer = std::make_unique<Trainer>(*learner, *strategy,
-                                        TrainOptions{.epochs = 1, .batch_size = 4, .learning_rate = 1e-4}, sink);
+    learner = std::make_unique<Learner>(measured_model(numbers), options, sink);
+    TrainOptions train{.epochs = 1, .batch_size = numbers.at("--batch"), .learning_rate = 1e-4};
+    trainer = std::make_unique<Trainer>(*learner, *strategy, train, sink);
     strategy->attach(*learner);
   }
 
@@ -91,7 +110,8 @@ int main(int argc, char** argv) {
   at::set_num_threads(1);
   std::vector<std::string> names;
   std::vector<std::unique_ptr<Contender>> contenders;
-  std::map<std::string, std::int64_t> numbers = {{"--rows", 160}, {"--rounds", 15}, {"--layers", 0}};
+  Numbers numbers = {{"--rows", 160}, {"--rounds", 15}, {"--batch", 4},
+                     {"--layers", 0}, {"--width", 0},   {"--decoder-layers", 0}};
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (numbers.contains(argument) && i + 1 < argc)
@@ -99,7 +119,7 @@ int main(int argc, char** argv) {
     else
       names.push_back(argument);
   }
-  for (const std::string& name : names) contenders.push_back(std::make_unique<Contender>(name, numbers["--layers"]));
+  for (const std::string& name : names) contenders.push_back(std::make_unique<Contender>(name, numbers));
   const std::int64_t rows = numbers["--rows"], rounds = numbers["--rounds"];
   for (auto& contender : contenders) contender->train(rows);
   for (std::int64_t round = 0; round < rounds; ++round)

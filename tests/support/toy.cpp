@@ -79,6 +79,7 @@ ToyRun::ToyRun(std::unique_ptr<Strategy> strategy, ToyOptions options)
                                        LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
   trainer_ = std::make_unique<Trainer>(*learner_, *strategy_, options_.train, sink);
   strategy_->attach(*learner_);
+  trainer_->rehearse(toy_samples(1, 2));  // as every run does
   std::vector<TaskInfo> infos;
   for (std::int64_t t = 1; t <= options_.tasks; ++t) {
     TaskInfo info;

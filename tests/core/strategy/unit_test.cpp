@@ -136,6 +136,27 @@ TEST_CASE("fusing equal values changes nothing, whatever is kept; 0 and 1 are ex
   }
 }
 
+TEST_CASE("a loss on another scale is fused alike if importances are of first order, not of second", "[fusion]") {
+  const UnitPartition units = UnitPartition::by_rank(low_rank_views());
+  const auto keep = [&](ImportanceKind kind, double scale, bool hard) {
+    std::vector<at::Tensor> worths;
+    for (const std::string task : {"first", "second"}) {
+      ImportanceTracker tracker({kind, 0.85, 0.85});
+      for (int step = 0; step < 6; ++step)
+        tracker.update(random_vector(fmt::format("{}/weights {}", task, step)),
+                       scale * random_vector(fmt::format("{}/gradient {}", task, step)));
+      worths.push_back(min_max_normalised(units.products_of_means(tracker.importance())));
+    }
+    return hard ? hard_keep(worths[0], worths[1], {}) : soft_keep(worths[0], worths[1], 0.25);
+  };
+  for (const bool hard : {false, true}) {
+    const at::Tensor plain = keep(ImportanceKind::kFirstOrder, 1, hard);
+    CHECK(std::get<0>(at::_unique(plain)).numel() > 1);
+    CHECK(at::allclose(keep(ImportanceKind::kFirstOrder, 7, hard), plain, 1e-12, 1e-13));
+  }
+  CHECK_FALSE(at::allclose(keep(ImportanceKind::kSecondOrder, 7, false), keep(ImportanceKind::kSecondOrder, 1, false)));
+}
+
 TEST_CASE("the order of the ranks does not matter to the fused update", "[fusion]") {
   const auto views = low_rank_views();
   const UnitPartition units = UnitPartition::by_rank(views);

@@ -184,6 +184,23 @@ TEST_CASE("a rehearsal runs once, before the first step, and leaves no trace", "
   CHECK(std::get<0>(plain) == std::get<0>(rehearsed));
   CHECK(at::equal(std::get<1>(plain), std::get<1>(rehearsed)));
   CHECK(std::get<2>(plain) == std::get<2>(rehearsed));
+  // Beside a parameter that no pass uses by itself.
+  class WithFree final : public Recording {
+   public:
+    void attach(Learner& learner) override {
+      trained_ = learner.create_adapter("default");
+      learner.bank().set_trainable({trained_, learner.bank().create_free("gate", {3})});
+    }
+    Terms loss(Learner& learner, const StepBatch& step) override {
+      return {learner.cross_entropy(with_adapters({trained_}), step.current())};
+    }
+
+   private:
+    AdapterId trained_ = 0;
+  } with_free;
+  Bench beside(with_free, {.epochs = 1, .batch_size = 4});
+  beside.trainer.rehearse(uneven_samples(6));
+  CHECK_NOTHROW(beside.train(task_of(toy_samples(1, 8))));
   // A token that the model does not have shows that the samples are run, and when.
   Recording strategy;
   Bench bench(strategy, {.epochs = 1, .batch_size = 4});
