@@ -50,4 +50,10 @@ const text::Tokenizer& LoadedModel::tokenizer() {
   return *tokenizer_;
 }
 
+data::SequenceForm LoadedModel::form() {
+  const model::TransformerConfig& config = model->config();
+  return with_context(directory.string(),
+                      [&] { return data::SequenceForm(tokenizer(), config.encoder_decoder(), config.vocab_size); });
+}
+
 }  // namespace mneme::cli
