@@ -74,8 +74,11 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options) {
   const fs::path directory = model_directory(options);
   const model::TransformerConfig config = model::read_config(directory / "config.json");
-  return with_context(directory.string(),
-                      [&] { return data::SequenceForm(tokenizer, config.encoder_decoder(), config.vocab_size); });
+  try {
+    return {tokenizer, config.encoder_decoder(), config.vocab_size};
+  } catch (const DataError& e) {
+    throw DataError(fmt::format("{}: {}", directory.string(), e.message()));
+  }
 }
 
 }  // namespace mneme::run

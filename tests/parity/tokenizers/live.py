@@ -50,8 +50,23 @@ def report(name, what, rows, found, expected):
     return len(wrong)
 
 
+def without_panics(tokenizer, rows):
+    """The rows that the library itself survives."""
+    def survives(row):
+        try:
+            tokenizer(row)
+        except BaseException as error:  # a panic of Rust is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            return False
+        return True
+
+    return rows if survives(rows) else [row for row in rows if survives(row)]
+
+
 def compare(program, directory, lines, tricky):
     tokenizer = AutoTokenizer.from_pretrained(directory)
+    lines, tricky = without_panics(tokenizer, lines), without_panics(tokenizer, tricky)
     wrong = 0
     for what, rows, options, special in [("lines", lines, [], False), ("random", tricky, [], False),
                                          ("random, special", tricky, ["--special"], True)]:

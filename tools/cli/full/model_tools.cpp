@@ -50,10 +50,6 @@ const text::Tokenizer& LoadedModel::tokenizer() {
   return *tokenizer_;
 }
 
-data::SequenceForm LoadedModel::form() {
-  const model::TransformerConfig& config = model->config();
-  return with_context(directory.string(),
-                      [&] { return data::SequenceForm(tokenizer(), config.encoder_decoder(), config.vocab_size); });
-}
+data::SequenceForm LoadedModel::form() { return run::sequence_form(tokenizer(), {.path = directory}); }
 
 }  // namespace mneme::cli
