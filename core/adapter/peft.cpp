@@ -4,12 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/adapter/peft_config.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
-#include "core/model/config_fields.h"
 #include "core/model/safetensors.h"
 #include "core/model/torch_archive.h"
 
@@ -70,86 +71,26 @@ Json prompt_config(const ParameterView& prompt, const model::Transformer& model)
           {"prompt_tuning_init", "RANDOM"}};
 }
 
-/// Fields of adapter_config.json that change the computation in ways that the bank does not know.
-void refuse_unsupported(const model::ConfigFields& fields) {
-  for (const char* key : {"use_dora", "lora_bias", "fan_in_fan_out", "use_qalora", "use_bdlora"})
-    if (fields.boolean(key, false)) fields.refuse(key, "supported is false");
-  if (fields.text("bias", "none") != "none") fields.refuse("bias", "supported is \"none\"");
-  for (const char* key : {"modules_to_save", "layer_replication", "exclude_modules", "target_parameters",
-                          "trainable_token_indices", "alora_invocation_tokens"})
-    if (fields.has(key) && !fields.at(key).empty()) fields.refuse(key, "it is not supported; expected null");
-}
-
-std::vector<std::string> read_targets(const model::ConfigFields& fields) {
-  if (!fields.has("target_modules")) fields.refuse("target_modules", "expected names or a regular expression");
-  const Json& targets = fields.at("target_modules");
-  if (targets.is_string()) return {targets.get<std::string>()};
-  std::vector<std::string> names;
-  for (const Json& target : targets) {
-    if (!target.is_string()) fields.refuse("target_modules", "expected a list of names or a regular expression");
-    names.push_back(target.get<std::string>());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-template <class Value>
-std::map<std::string, Value> read_pattern(const model::ConfigFields& fields, const char* key) {
-  std::map<std::string, Value> table;
-  if (!fields.has(key)) return table;
-  if (!fields.at(key).is_object()) fields.refuse(key, "expected an object of numbers");
-  for (const auto& [pattern, value] : fields.at(key).items()) {
-    if (!value.is_number()) fields.refuse(key, "expected an object of numbers");
-    table[pattern] = value.template get<Value>();
-  }
-  return table;
-}
-
-/// PEFT's starts that take the first update out of the base weights, which it does again when it loads the file.
-void refuse_changed_base(const model::ConfigFields& fields) {
-  constexpr const char* kKey = "init_lora_weights";
-  if (!fields.has(kKey) || !fields.at(kKey).is_string()) return;
-  const std::string start = fields.text(kKey, "");
-  for (const char* plain : {"gaussian", "eva", "orthogonal"})
-    if (start == plain) return;
-  fields.refuse(kKey, "it changes the base weights; save the adapter with path_initial_model_for_weight_conversion");
-}
-
-LoraOptions read_lora(const model::ConfigFields& fields) {
-  refuse_unsupported(fields);
-  refuse_changed_base(fields);
-  LoraOptions options;
-  constexpr std::int64_t kMostRank = 1 << 16;
-  options.rank = fields.integer("r");
-  if (options.rank < 1 || options.rank > kMostRank) fields.refuse("r", fmt::format("expected 1 to {}", kMostRank));
-  options.alpha = fields.number("lora_alpha", 8);
-  options.dropout = fields.number("lora_dropout", 0);
-  if (!(options.dropout >= 0 && options.dropout < 1)) fields.refuse("lora_dropout", "expected 0 <= p < 1");
-  options.targets = read_targets(fields);
-  options.rank_pattern = read_pattern<std::int64_t>(fields, "rank_pattern");
-  options.alpha_pattern = read_pattern<double>(fields, "alpha_pattern");
-  for (const auto& [pattern, rank] : options.rank_pattern)
-    if (rank < 1 || rank > kMostRank)
-      fields.refuse("rank_pattern", fmt::format("expected ranks of 1 to {}", kMostRank));
-  options.rank_stabilised = fields.boolean("use_rslora", false);
-  return options;
-}
-
-/// Everything in the file that does not fit the adapter's parameters, one line each.
-std::vector<std::string> differences(const std::vector<ParameterView>& views, const model::Transformer& model,
+/// Everything in the file that does not fit the adapter's parameters, one line each. Nothing is allocated for an
+/// adapter before its file is known to fill it.
+std::vector<std::string> differences(const LoraOptions& options, const model::Transformer& model,
                                      const std::map<std::string, at::Tensor>& found) {
   std::vector<std::string> lines;
   std::set<std::string> known;
-  for (const ParameterView& view : views) {
-    const std::string name = tensor_name(model.linears()[static_cast<std::size_t>(view.linear)].name, view.role);
+  const auto compare = [&](const std::string& name, const std::array<std::int64_t, 2>& shape) {
     known.insert(name);
     const auto it = found.find(name);
     if (it == found.end())
-      lines.push_back(fmt::format("missing: '{}' [{}]", name, fmt::join(view.shape, ", ")));
-    else if (it->second.sizes() != view.shape || !it->second.is_floating_point())
+      lines.push_back(fmt::format("missing: '{}' [{}]", name, fmt::join(shape, ", ")));
+    else if (it->second.sizes() != shape || !it->second.is_floating_point())
       lines.push_back(fmt::format("wrong shape or type: '{}' is {} [{}], expected floating point [{}]", name,
                                   c10::toString(it->second.scalar_type()), fmt::join(it->second.sizes().vec(), ", "),
-                                  fmt::join(view.shape, ", ")));
+                                  fmt::join(shape, ", ")));
+  };
+  for (const LoraTarget& target : lora_targets(options, model.linears())) {
+    const model::LinearInfo& linear = model.linears()[static_cast<std::size_t>(target.linear)];
+    compare(tensor_name(linear.name, ParameterRole::kLoraA), {target.rank, linear.in});
+    compare(tensor_name(linear.name, ParameterRole::kLoraB), {linear.out, target.rank});
   }
   for (const auto& [name, tensor] : found)
     if (!known.contains(name)) lines.push_back(fmt::format("unexpected: '{}'", name));
@@ -167,14 +108,14 @@ std::vector<std::string> modules_of(const std::map<std::string, at::Tensor>& fou
   return modules;
 }
 
-AdapterId read_prompt(const model::ConfigFields& fields, const std::map<std::string, at::Tensor>& found,
-                      AdapterBank& bank, const model::Transformer& model, const std::string& name) {
-  const std::int64_t tokens = fields.integer("num_virtual_tokens"), width = model.config().hidden_size;
+AdapterId read_prompt(std::int64_t tokens, const std::map<std::string, at::Tensor>& found, AdapterBank& bank,
+                      const model::Transformer& model, const std::string& name) {
+  const std::int64_t width = model.config().hidden_size;
   const auto it = found.find(kPrompt);
-  if (it == found.end() || it->second.dim() != 2 || tokens < 1 || it->second.size(0) < tokens ||
-      it->second.size(1) != width || !it->second.is_floating_point())
-    throw Error(fmt::format("{}: expected a tensor '{}' [{} or more, {}]: the adapter is damaged or of another model",
-                            fields.where(), kPrompt, tokens, width));
+  if (it == found.end() || it->second.dim() != 2 || it->second.size(0) < tokens || it->second.size(1) != width ||
+      !it->second.is_floating_point())
+    throw Error(fmt::format("expected a tensor '{}' [{} or more, {}]: the adapter is damaged or of another model",
+                            kPrompt, tokens, width));
   const AdapterId id = bank.create_free(name, {tokens, width});
   // Of an encoder-decoder PEFT stores as many rows again, which it does not use.
   bank.values(id).copy_(it->second.narrow(0, 0, tokens).to(at::kFloat).flatten());
@@ -208,26 +149,23 @@ void write_peft(const fs::path& directory, const AdapterBank& bank, AdapterId id
 AdapterId read_peft(const fs::path& directory, AdapterBank& bank, const model::Transformer& model,
                     const std::string& name) {
   const fs::path config_file = directory / "adapter_config.json";
-  const Json json = Json::parse(read_file(config_file), nullptr, false);
-  if (!json.is_object()) throw Error(fmt::format("{}: is not a JSON object", config_file.string()));
-  const model::ConfigFields fields(json, config_file.string());
+  PeftConfig config = read_peft_config(config_file);
   const bool archive =
       !fs::exists(directory / "adapter_model.safetensors") && fs::exists(directory / "adapter_model.bin");
   const auto found = archive ? model::read_torch_archive(directory / "adapter_model.bin")
                              : model::read_safetensors(directory / "adapter_model.safetensors");
-  const std::string type = fields.text("peft_type", "");
-  if (type == "PROMPT_TUNING") return read_prompt(fields, found, bank, model, name);
-  if (type != "LORA") fields.refuse("peft_type", "supported are \"LORA\" and \"PROMPT_TUNING\"");
-  LoraOptions options = read_lora(fields);
-  if (fields.has("layers_to_transform")) options.targets = modules_of(found);
-  RandomStream unused(0, "peft");
-  const AdapterId id = bank.create_lora(name, options, unused);
-  const std::vector<std::string> wrong = differences(bank.views(id), model, found);
-  if (!wrong.empty()) {
-    bank.remove(id);
+  if (!config.lora)
+    return with_context(directory.string(),
+                        [&] { return read_prompt(config.prompt_tokens, found, bank, model, name); });
+  LoraOptions& options = *config.lora;
+  if (config.chooses_layers) options.targets = modules_of(found);
+  const std::vector<std::string> wrong =
+      with_context(config_file.string(), [&] { return differences(options, model, found); });
+  if (!wrong.empty())
     throw Error(
         fmt::format("{}: the adapter does not fit the model:\n  {}", directory.string(), fmt::join(wrong, "\n  ")));
-  }
+  RandomStream unused(0, "peft");
+  const AdapterId id = bank.create_lora(name, options, unused);
   for (const ParameterView& view : bank.views(id)) {
     const std::string& linear = model.linears()[static_cast<std::size_t>(view.linear)].name;
     view.of(bank.values(id)).copy_(found.at(tensor_name(linear, view.role)));

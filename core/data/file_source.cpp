@@ -10,6 +10,7 @@
 #include "core/base/suggest.h"
 #include "core/base/unicode.h"
 #include "core/data/stream.h"
+#include "core/text/json_fields.h"
 
 namespace mneme::data {
 namespace fs = std::filesystem;
@@ -29,19 +30,22 @@ Position position_of(std::string_view text, std::size_t offset) {
 }
 
 Json parse_array(const fs::path& path) {
-  const std::string text = read_file(path);
-  if (const auto at = find_invalid_utf8(text)) {
-    const Position where = position_of(text, *at);
+  const std::string content = read_file(path);
+  if (const auto at = find_invalid_utf8(content)) {
+    const Position where = position_of(content, *at);
     throw DataError(fmt::format("{}:{}:{}: is not valid UTF-8; convert the file to UTF-8", path.string(), where.line,
                                 where.column));
   }
+  text::check_json_depth(content, path.string());
   Json json;
   try {
-    json = Json::parse(text);
+    json = Json::parse(content);
   } catch (const Json::parse_error& e) {
-    const Position where = position_of(text, e.byte > 0 ? e.byte - 1 : 0);
+    const Position where = position_of(content, e.byte > 0 ? e.byte - 1 : 0);
     throw DataError(fmt::format("{}:{}:{}: is not JSON here; expected an array of rows, complete to its last bracket",
                                 path.string(), where.line, where.column));
+  } catch (const Json::exception& e) {
+    throw DataError(fmt::format("{}: is not JSON: {}", path.string(), text::json_complaint(e)));
   }
   if (!json.is_array())
     throw DataError(fmt::format("{}: holds {}; expected a JSON array", path.string(), json.type_name()));
@@ -54,7 +58,7 @@ std::string take_text(const Json& row, const char* key, const std::string& where
     throw DataError(fmt::format("{}: has no \"{}\"; expected {{\"prompt\": string, \"answer\": string}}", where, key));
   if (!entry->is_string())
     throw DataError(
-        fmt::format("{}: \"{}\" is {} {}; expected a string", where, key, entry->type_name(), entry->dump()));
+        fmt::format("{}: \"{}\" is {} {}; expected a string", where, key, entry->type_name(), text::brief(*entry)));
   return entry->get<std::string>();
 }
 
@@ -89,7 +93,7 @@ void add_references(const fs::path& path, const Json& references, std::vector<Ex
         std::all_of(references[i].begin(), references[i].end(), [](const Json& r) { return r.is_string(); });
     if (!good)
       throw DataError(fmt::format("{}: row {}: is {}; expected an array of at least one string", path.string(), i,
-                                  references[i].dump().substr(0, 80)));
+                                  text::brief(references[i])));
     rows[i].references = references[i].get<std::vector<std::string>>();
   }
 }
@@ -97,8 +101,8 @@ void add_references(const fs::path& path, const Json& references, std::vector<Ex
 void add_ids(const fs::path& path, const Json& ids, std::vector<Example>& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!ids[i].is_string() || ids[i].get_ref<const std::string&>().empty())
-      throw DataError(fmt::format("{}: row {}: is {}; expected a string that is not empty", path.string(), i,
-                                  ids[i].dump().substr(0, 80)));
+      throw DataError(
+          fmt::format("{}: row {}: is {}; expected a string that is not empty", path.string(), i, text::brief(ids[i])));
     rows[i].row_id = ids[i].get<std::string>();
     if (const std::size_t bar = rows[i].row_id.rfind('|'); bar != std::string::npos)
       rows[i].group = rows[i].row_id.substr(0, bar);

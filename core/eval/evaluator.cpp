@@ -16,7 +16,8 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
       tokenizer_(tokenizer),
       options_(std::move(options)),
       split_(options_.split == "eval" ? data::Split::kEval : data::Split::kTest) {
-  const data::SequenceForm form(tokenizer, learner.model().config().encoder_decoder());
+  const data::SequenceForm form(tokenizer, learner.model().config().encoder_decoder(),
+                                learner.model().config().vocab_size);
   // What ends the answers that the model learns, and what ended those that it has learned from before.
   std::vector<std::int32_t> ends = learner.model().config().eos_token_ids;
   if (const auto eos = tokenizer.eos(); eos && std::find(ends.begin(), ends.end(), *eos) == ends.end())
@@ -28,7 +29,9 @@ Evaluator::Evaluator(Learner& learner, Strategy& strategy, const data::Stream& s
                                                    [&] { return form.prompt_limits(options_.max_length, new_tokens); });
     const data::TokenizedSplit rows = data::tokenize_split(tokenizer, task, split_, limits, options_.cache);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      model::GenerateJob job{.prompt = form.prompt(rows[i].prompt), .max_new_tokens = new_tokens};
+      model::GenerateJob job{.prompt = with_context(fmt::format("prompt {} of task '{}'", i, task.name()),
+                                                    [&] { return form.prompt(rows[i].prompt); }),
+                             .max_new_tokens = new_tokens};
       job.stop = ends;
       made.prompts.push_back(std::move(job));
     }

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/base/error.h"
@@ -12,6 +11,7 @@
 #include "core/model/torch_archive.h"
 #include "core/model/transformer.h"
 #include "core/model/transformer_parts.h"
+#include "core/text/json_fields.h"
 
 namespace mneme::model {
 namespace fs = std::filesystem;
@@ -19,8 +19,8 @@ namespace {
 
 /// Files of a sharded checkpoint, in the order of their names.
 std::set<std::string> shard_names(const fs::path& index) {
-  const auto json = nlohmann::json::parse(read_file(index), nullptr, false);
-  if (!json.is_object() || !json.contains("weight_map") || !json.at("weight_map").is_object())
+  const text::Json json = text::parse_json_object(read_file(index), index.string());
+  if (!json.contains("weight_map") || !json.at("weight_map").is_object())
     throw Error(fmt::format("{}: expected an object with a 'weight_map'", index.string()));
   std::set<std::string> names;
   for (const auto& [tensor, file] : json.at("weight_map").items()) {

@@ -1,6 +1,7 @@
 #include "core/model/config_fields.h"
 
 #include "core/base/error.h"
+#include "core/text/json_fields.h"
 
 namespace mneme::model {
 
@@ -10,7 +11,8 @@ bool ConfigFields::has(const std::string& key) const {
 }
 
 void ConfigFields::refuse(const std::string& key, const std::string& expected) const {
-  throw Error(fmt::format("{}: field '{}' is {}; {}", where_, key, object_.at(key).dump(), expected));
+  if (!contains(key)) throw Error(fmt::format("{}: field '{}' is missing; {}", where_, key, expected));
+  throw Error(fmt::format("{}: field '{}' is {}; {}", where_, key, text::brief(object_.at(key)), expected));
 }
 
 std::int64_t ConfigFields::integer(const std::string& key) const {

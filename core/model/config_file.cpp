@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/model/config.h"
 #include "core/model/config_fields.h"
+#include "core/text/json_fields.h"
 
 namespace mneme::model {
 namespace {
@@ -111,8 +112,7 @@ void read_ends(const Fields& fields, TransformerConfig& config) {
 /// As in transformers, a generation_config.json says alone what ends an answer.
 void read_generation(const std::filesystem::path& file, TransformerConfig& config) {
   if (!std::filesystem::exists(file)) return;
-  const Json json = Json::parse(read_file(file), nullptr, false);
-  if (!json.is_object()) throw Error(fmt::format("{}: not a JSON object", file.string()));
+  const Json json = text::parse_json_object(read_file(file), file.string());
   const Fields fields(json, file.string());
   read_ends(fields, config);
   const auto start = fields.token("decoder_start_token_id");
@@ -251,8 +251,7 @@ void warn_of_unread(const Fields& fields) {
 
 TransformerConfig read_config(const std::filesystem::path& file) {
   const std::string where = file.string();
-  const Json json = Json::parse(read_file(file), nullptr, false);
-  if (!json.is_object()) throw Error(fmt::format("{}: not a JSON object; expected a model's config.json", where));
+  const Json json = text::parse_json_object(read_file(file), where);
   const Fields fields(json, where);
   TransformerConfig config;
   config.model_type = fields.text("model_type", "");

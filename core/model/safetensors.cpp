@@ -16,6 +16,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/text/json_fields.h"
 
 namespace mneme::model {
 namespace {
@@ -86,6 +87,7 @@ class HeaderReader {
 
   /// Two keys of one object that are equal would silently be one.
   Json parse() const {
+    text::check_json_depth(text_, where_);
     std::vector<std::set<std::string>> keys;
     const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
       if (event == Json::parse_event_t::object_start) keys.emplace_back();
@@ -99,7 +101,7 @@ class HeaderReader {
       if (!json.is_object()) throw Error(fmt::format("{}: the header is not a JSON object", where_));
       return json;
     } catch (const Json::exception& e) {
-      throw Error(fmt::format("{}: the header is not JSON: {}", where_, e.what()));
+      throw Error(fmt::format("{}: the header is not JSON: {}", where_, text::json_complaint(e)));
     }
   }
 

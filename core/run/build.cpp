@@ -59,19 +59,26 @@ Dataset build_samples(const data::Task& task, data::Split split, std::int64_t in
   const data::TokenizedSplit rows = data::tokenize_split(
       form.tokenizer(), task, split, form.training_limits(options.max_length, options.max_answer), options.cache);
   Dataset samples;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto row = rows[i];
-    Sample sample{.tokens = form.prompt(row.prompt), .first_label = 0, .task = index};
-    sample.first_label = static_cast<std::int64_t>(sample.tokens.size());
-    const Tokens answer = form.answer(row.answer, row.answer_cut_tokens == 0);
-    sample.tokens.insert(sample.tokens.end(), answer.begin(), answer.end());
-    samples.push_back(std::make_shared<const Sample>(std::move(sample)));
-  }
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    with_context(fmt::format("training row {} of task '{}'", i, task.name()), [&] {
+      const auto row = rows[i];
+      Sample sample{.tokens = form.prompt(row.prompt), .first_label = 0, .task = index};
+      sample.first_label = static_cast<std::int64_t>(sample.tokens.size());
+      const Tokens answer = form.answer(row.answer, row.answer_cut_tokens == 0);
+      sample.tokens.insert(sample.tokens.end(), answer.begin(), answer.end());
+      samples.push_back(std::make_shared<const Sample>(std::move(sample)));
+    });
   return samples;
 }
 
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options) {
-  return {tokenizer, model::read_config(model_directory(options) / "config.json").encoder_decoder()};
+  const fs::path directory = model_directory(options);
+  const model::TransformerConfig config = model::read_config(directory / "config.json");
+  try {
+    return {tokenizer, config.encoder_decoder(), config.vocab_size};
+  } catch (const DataError& e) {
+    throw DataError(fmt::format("{}: {}", directory.string(), e.message()));
+  }
 }
 
 }  // namespace mneme::run

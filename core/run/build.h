@@ -34,7 +34,7 @@ std::vector<TaskInfo> task_infos(const data::Stream& stream);
 Dataset build_samples(const data::Task& task, data::Split split, std::int64_t index, const data::SequenceForm& form,
                       const RunOptions& options);
 
-/// Where the model of a run wants special tokens.
+/// Where the model of a run wants special tokens. Throws DataError where tokenizer and model do not belong together.
 data::SequenceForm sequence_form(const text::Tokenizer& tokenizer, const ModelOptions& options);
 
 }  // namespace mneme::run

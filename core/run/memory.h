@@ -8,6 +8,7 @@
 #include "core/model/config.h"
 #include "core/model/memory_estimate.h"
 #include "core/run/options.h"
+#include "core/strategy/descriptor.h"
 
 namespace mneme::run {
 
@@ -16,22 +17,37 @@ struct RowTokens {
   std::int64_t prompt = 0, answer = 0;
 };
 
-/// Rows of the largest micro-batch that a step may meet: the rows with most tokens of one task, as many as a
-/// micro-batch takes. \param tasks rows of each task, in any order \param tokens of a row
+/// The `count` rows with most tokens.
 template <class Row, class Count>
-std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<std::vector<Row>> tasks, Count&& tokens) {
+std::vector<Row> longest_of(std::vector<Row> rows, std::int64_t count, Count&& tokens) {
+  std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return tokens(a) > tokens(b); });
+  if (std::ssize(rows) > count) rows.resize(static_cast<std::size_t>(count));
+  return rows;
+}
+
+/// Rows of the largest micro-batch that a step may meet: the rows with most tokens of one task, as many as a
+/// micro-batch takes; of all tasks where a strategy trains on them jointly; and as many again of all tasks where it
+/// stores samples, whose replay is differentiated together with the step's own.
+/// \param tasks rows of each task, in any order \param capabilities of the strategy \param tokens of a row
+template <class Row, class Count>
+std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<std::vector<Row>> tasks,
+                                     std::uint32_t capabilities, Count&& tokens) {
   const std::int64_t size = (options.batch_size + options.accumulation - 1) / options.accumulation;
+  std::vector<Row> all;
+  for (const std::vector<Row>& rows : tasks) all.insert(all.end(), rows.begin(), rows.end());
+  all = longest_of(std::move(all), size, tokens);
+  if ((capabilities & kJointTraining) != 0) return all;
   std::vector<Row> largest;
   std::int64_t most = 0;
   for (std::vector<Row>& rows : tasks) {
-    std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return tokens(a) > tokens(b); });
-    if (std::ssize(rows) > size) rows.resize(static_cast<std::size_t>(size));
+    rows = longest_of(std::move(rows), size, tokens);
     std::int64_t sum = 0;
     for (const Row& row : rows) sum += tokens(row);
     if (sum <= most) continue;
     most = sum;
     largest = std::move(rows);
   }
+  if ((capabilities & kStoresExamples) != 0 && tasks.size() > 1) largest.insert(largest.end(), all.begin(), all.end());
   return largest;
 }
 

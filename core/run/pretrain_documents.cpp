@@ -56,7 +56,7 @@ void Documents::read(const std::filesystem::path& file, bool answers) {
 DocumentForm::DocumentForm(const text::Tokenizer& tokenizer, bool encoder_decoder, std::int64_t max_length,
                            std::uint64_t seed)
     : tokenizer_(tokenizer),
-      form_(tokenizer, encoder_decoder),
+      form_(tokenizer, encoder_decoder, tokenizer.vocab_size()),
       encoder_decoder_(encoder_decoder),
       max_length_(static_cast<std::size_t>(max_length)),
       parting_(seed, "pretrain/parting") {}

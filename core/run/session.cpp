@@ -58,8 +58,9 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   std::optional<StateLoader> state;
   if (fs::exists(state_file())) visit_progress(state.emplace(state_file()));
   record_ = record::RecordWriter::resume(directory_ / "run.h5", position_);
-  const Dataset largest = largest_micro_batch(
-      options_.train, train_, [](const SamplePtr& sample) { return static_cast<std::int64_t>(sample->tokens.size()); });
+  const Dataset largest =
+      largest_micro_batch(options_.train, train_, descriptor_.capabilities,
+                          [](const SamplePtr& sample) { return static_cast<std::int64_t>(sample->tokens.size()); });
   auto model = build_model(options_.model);
   const bool recompute = settle_recompute(model->config(), largest);
   learner_.emplace(std::move(model), learner_options(recompute), *record_);

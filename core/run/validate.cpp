@@ -97,6 +97,7 @@ Validator::Model& Validator::model(const ModelOptions& options) {
   model.config = model::read_config(directory / "config.json");
   model.parameters = model::parameter_count(model.config);
   model.tokenizer = text::load_tokenizer(directory);
+  sequence_form(*model.tokenizer, options);
   return models_.emplace(directory, std::move(model)).first->second;
 }
 
@@ -123,10 +124,10 @@ Forecast Validator::check(const config::Node& resolved) {
   const bool joint = (descriptor.capabilities & kJointTraining) != 0;
   const double rows = rows_after_training(options.eval, static_cast<double>(tasks.size()), joint);
   const auto parameters = static_cast<double>(model.parameters);
-  model::TrainingCase step = training_case(
-      options, model.config, largest_micro_batch(options.train, std::move(longest), [](const RowTokens& row) {
-        return row.prompt + row.answer;
-      }));
+  model::TrainingCase step =
+      training_case(options, model.config,
+                    largest_micro_batch(options.train, std::move(longest), descriptor.capabilities,
+                                        [](const RowTokens& row) { return row.prompt + row.answer; }));
   step.recompute = wants_recompute(options, model.config, step, memory_limit_);
 
   Forecast forecast;

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/text/subword_model.h"
 
 namespace mneme::text {
 
@@ -23,9 +24,8 @@ std::string ByteTokenizer::decode(std::span<const std::int32_t> ids, SpecialToke
   std::string out;
   out.reserve(ids.size());
   for (const std::int32_t id : ids) {
-    if (id < 0 || id >= kVocabSize)
-      throw DataError(fmt::format("token id {} is outside the byte tokenizer's vocabulary of {}", id, kVocabSize));
-    if (id < kBos || special == SpecialTokens::kKeep) out += *token(id);
+    if (id < 0 || id >= kMostTokens) throw DataError(fmt::format("token id {} is outside any vocabulary", id));
+    if (id < kBos || special == SpecialTokens::kKeep) out += bytes_of(id);
   }
   return out;
 }

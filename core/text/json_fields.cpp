@@ -30,15 +30,25 @@ int depth_of(std::string_view json) {
 }
 }  // namespace
 
-Json parse_json_object(std::string_view content, const std::string& where) {
+void check_json_depth(std::string_view content, const std::string& where) {
   if (const int depth = depth_of(content); depth > kDeepest)
     throw DataError(fmt::format("{}: is nested {} deep; expected at most {}", where, depth, kDeepest));
+}
+
+std::string json_complaint(const Json::exception& error) {
+  const std::string_view what = error.what();
+  const std::size_t code = what.find("] ");
+  return std::string(what.starts_with('[') && code != what.npos ? what.substr(code + 2) : what);
+}
+
+Json parse_json_object(std::string_view content, const std::string& where) {
+  check_json_depth(content, where);
   try {
     Json json = Json::parse(content);
     if (!json.is_object()) throw DataError(fmt::format("{}: is not a JSON object", where));
     return json;
   } catch (const Json::exception& e) {
-    throw DataError(fmt::format("{}: is not JSON (cut off or damaged?): {}", where, e.what()));
+    throw DataError(fmt::format("{}: is not JSON (cut off or damaged?): {}", where, json_complaint(e)));
   }
 }
 

@@ -10,8 +10,15 @@ namespace mneme::text {
 
 using Json = nlohmann::json;
 
-/// Parses a JSON file's content. Throws DataError naming `where` for what is no JSON or no object.
+/// Parses a JSON file's content. Throws DataError naming `where` for what is no JSON, no object or nested too deep.
 Json parse_json_object(std::string_view content, const std::string& where);
+
+/// Throws DataError naming `where` for a text that is nested so deep that whoever walks its values would need too much
+/// stack.
+void check_json_depth(std::string_view content, const std::string& where);
+
+/// What the parser says is wrong, without its own codes.
+std::string json_complaint(const Json::exception& error);
 
 /// The fields of one JSON object of a tokenizer file. Every field must be asked for: finish() throws for one that
 /// nothing read, since a field that is passed over could change the ids. All errors are DataErrors that name the field.

@@ -165,4 +165,6 @@ std::int32_t PipelineTokenizer::vocab_size() const {
   return static_cast<std::int32_t>(std::max(parts_.model->id_end(), parts_.added.id_end()));
 }
 
+std::int32_t PipelineTokenizer::text_vocab_size() const { return static_cast<std::int32_t>(parts_.model->id_end()); }
+
 }  // namespace mneme::text

@@ -40,6 +40,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::optional<std::string> token(std::int32_t id) const override;
   std::string bytes_of(std::int32_t id) const override;
   std::int32_t vocab_size() const override;
+  std::int32_t text_vocab_size() const override;
   std::optional<std::int32_t> bos() const override { return parts_.bos; }
   std::optional<std::int32_t> eos() const override { return parts_.eos; }
   std::optional<std::int32_t> pad() const override { return parts_.pad; }

@@ -29,6 +29,7 @@ std::optional<SentencePieceStyle> style_of(const DirectoryConfig& config, std::s
 Tokenizer::~Tokenizer() = default;
 
 TokenIds Tokenizer::encode_continuation(std::string_view utf8) const { return encode(utf8); }
+std::int32_t Tokenizer::text_vocab_size() const { return vocab_size(); }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_directory) {
   if (!std::filesystem::is_directory(model_directory))

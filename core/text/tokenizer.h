@@ -44,6 +44,10 @@ class Tokenizer {
 
   /// One more than the largest id.
   virtual std::int32_t vocab_size() const = 0;
+
+  /// One more than the largest id that any text may give: without tokens that were added and are found by their name
+  /// only, as the padding that some models' tokenizers hold behind their last row. Default: vocab_size().
+  virtual std::int32_t text_vocab_size() const;
   virtual std::optional<std::int32_t> bos() const = 0;
   virtual std::optional<std::int32_t> eos() const = 0;
   virtual std::optional<std::int32_t> pad() const = 0;

@@ -84,14 +84,6 @@ at::Tensor fused(const at::Tensor& x, const Activation& kind) {
 
 }  // namespace
 
-std::optional<Activation::Function> activation_function(std::string_view name) {
-  if (name == "silu") return Activation::Function::kSilu;
-  if (name == "gelu") return Activation::Function::kGelu;
-  if (name == "gelu_tanh") return Activation::Function::kGeluTanh;
-  if (name == "relu") return Activation::Function::kRelu;
-  return std::nullopt;
-}
-
 at::Tensor activation(const at::Tensor& x, const Activation& kind, const BlockContext& context) {
   return takes_fused(context, x) ? fused(x.contiguous(), kind) : reference(x, kind);
 }

@@ -10,23 +10,29 @@ namespace mneme::model::blocks {
 namespace {
 
 /// The llama3 rule: long waves are slowed by the factor, short ones kept, those between are blended.
-double llama3_frequency(double frequency, const RopeScaling& s) {
-  const double wavelength = 2 * std::numbers::pi / frequency;
+float llama3_frequency(float frequency, const RopeScaling& s) {
   const auto original = static_cast<double>(s.original_max_position_embeddings);
-  if (wavelength < original / s.high_freq_factor) return frequency;
-  if (wavelength > original / s.low_freq_factor) return frequency / s.factor;
-  const double smooth = (original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-  return (1 - smooth) * frequency / s.factor + smooth * frequency;
+  const auto factor = static_cast<float>(s.factor), low = static_cast<float>(s.low_freq_factor),
+             range = static_cast<float>(s.high_freq_factor - s.low_freq_factor);
+  const float wavelength = 1 / frequency * static_cast<float>(2 * std::numbers::pi);
+  if (wavelength < static_cast<float>(original / s.high_freq_factor)) return frequency;
+  if (wavelength > static_cast<float>(original / s.low_freq_factor)) return frequency / factor;
+  const float smooth = (1 / wavelength * static_cast<float>(original) - low) / range;
+  return (1 - smooth) * frequency / factor + smooth * frequency;
 }
 
 }  // namespace
 
 RopeTable::RopeTable(std::int64_t head_dim, double theta, const RopeScaling& scaling) {
+  // In fp32 and in the order of Hugging Face's operations, with torch's own power function: positions of thousands
+  // multiply a frequency's last digit.
+  const at::Tensor exponents = at::arange(0, head_dim, 2, at::kFloat) / static_cast<double>(head_dim);
+  const at::Tensor powers = at::pow(theta, exponents);
   for (std::int64_t j = 0; j < head_dim / 2; ++j) {
-    double frequency = 1 / std::pow(theta, static_cast<double>(2 * j) / static_cast<double>(head_dim));
-    if (scaling.type == "linear") frequency /= scaling.factor;
+    float frequency = 1 / powers.const_data_ptr<float>()[j];
+    if (scaling.type == "linear") frequency /= static_cast<float>(scaling.factor);
     if (scaling.type == "llama3") frequency = llama3_frequency(frequency, scaling);
-    frequencies_.push_back(static_cast<float>(frequency));
+    frequencies_.push_back(frequency);
   }
 }
 

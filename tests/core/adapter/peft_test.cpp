@@ -116,3 +116,37 @@ TEST_CASE("what has no PEFT form, and an adapter of another model, are refused",
   CHECK_THROWS_WITH(read_peft(directory / "good", bank, *model, "theirs"), Contains("missing") && Contains("layers.2"));
   CHECK(bank.ids().empty());
 }
+
+TEST_CASE("a damaged adapter_config.json is refused by the field", "[peft]") {
+  const test::TemporaryDirectory directory("peft-damaged");
+  Bench bench;
+  write_peft(directory.path(), bench.bank, bench.random_lora("mine", LoraOptions{}), *bench.model, "base");
+  const auto file = directory / "adapter_config.json";
+  const nlohmann::json good = nlohmann::json::parse(read_file(file));
+  const auto refused = [&](const char* key, const nlohmann::json& value) {
+    nlohmann::json config = good;
+    value.is_discarded() ? void(config.erase(key)) : void(config[key] = value);
+    write_file_atomically(file, config.dump());
+    const std::size_t adapters = bench.bank.ids().size();
+    std::string message = "accepted";
+    try {
+      read_peft(directory.path(), bench.bank, *bench.model, "again");
+    } catch (const Error& e) {
+      message = e.what();
+    }
+    CHECK(bench.bank.ids().size() == adapters);
+    return message;
+  };
+  const nlohmann::json missing(nlohmann::json::value_t::discarded);
+  CHECK_THAT(refused("peft_type", missing),
+             Contains("adapter_config.json: field 'peft_type' is missing; supported are"));
+  CHECK_THAT(refused("target_modules", missing), Contains("field 'target_modules' is missing; expected names"));
+  CHECK_THAT(refused("r", 1 << 17), Contains("field 'r' is 131072; expected 1 to 65536"));
+  // A rank that the file of weights does not have costs no memory: it is compared before anything is made.
+  CHECK_THAT(refused("r", 65536), Contains("wrong shape or type") && Contains("expected floating point [65536, "));
+  CHECK_THAT(refused("rank_pattern", {{"q_proj", 1e300}}), Contains("'rank_pattern'") && Contains("whole numbers"));
+  CHECK_THAT(refused("rank_pattern", {{"q_proj", 0}}), Contains("expected ranks of 1 to"));
+  CHECK_THAT(refused("target_modules", "("), Contains("adapter_config.json") && Contains("is no regular expression"));
+  write_file_atomically(file, good.dump().substr(0, 40));
+  CHECK_THROWS_WITH(read_peft(directory.path(), bench.bank, *bench.model, "cut"), Contains("is not JSON (cut off"));
+}

@@ -62,6 +62,8 @@ TEST_CASE("malformed files are refused with file and place", "[file_source]") {
   CHECK_THROWS_WITH(f.load(), Catch::Contains("train.json: cannot be read"));
   f.refuse("", "train.json:1:1: is not JSON here");
   f.refuse("[{\"prompt\": \"p\", \"answer\": \"a\"},\n {\"prompt\": \"p\"", "train.json:2:16: is not JSON here");
+  f.refuse("[{\"prompt\": \"p\", \"answer\": 1e999}]", "train.json: is not JSON: number overflow");
+  f.refuse(std::string(90'000, '[') + std::string(90'000, ']'), "train.json: is nested 90000 deep");
   f.refuse("{}", "train.json: holds object; expected a JSON array");
   f.refuse("[]", "train.json: has no rows");
   f.refuse("[{\"prompt\": \"p\xFF\", \"answer\": \"a\"}]", "train.json:1:15: is not valid UTF-8");

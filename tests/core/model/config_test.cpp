@@ -110,7 +110,7 @@ TEST_CASE("generation_config.json says alone what ends an answer", "[config]") {
   CHECK_THROWS_WITH(ends(R"({"eos_token_id": [4, 100]})"),
                     Catch::Contains("generation_config.json: field 'eos_token_id' is [4,100]; expected less than"));
   CHECK_THROWS_WITH(ends(R"({"eos_token_id": ["4"]})"), Catch::Contains("expected a token id or a list of them"));
-  CHECK_THROWS_WITH(ends("[]"), Catch::Contains("generation_config.json: not a JSON object"));
+  CHECK_THROWS_WITH(ends("[]"), Catch::Contains("generation_config.json: is not a JSON object"));
 }
 
 TEST_CASE("what the blocks cannot compute is refused by name", "[config]") {
@@ -234,8 +234,15 @@ TEST_CASE("sizes that do not fit or are absurd are refused by name", "[config]")
 }
 
 TEST_CASE("a text that is no config is refused", "[config]") {
-  for (const char* text : {"", "[1]", "{\"model_type\":", "null"})
-    CHECK_THROWS_WITH(read_text(text), Catch::Contains("not a JSON object"));
+  for (const char* text : {"[1]", "null"})
+    CHECK_THROWS_WITH(read_text(text), Catch::Contains("config.json: is not a JSON object"));
+  for (const char* text : {"", "{\"model_type\":", "{\"model_type\": \"\xff\"}", "{\"vocab_size\": NaN}"})
+    CHECK_THROWS_WITH(read_text(text),
+                      Catch::Contains("config.json: is not JSON (cut off or damaged?): parse error at") &&
+                          !Catch::Contains("json.exception"));
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  CHECK_THROWS_WITH(read_text("{\"model_type\": " + deep + "}"),
+                    Catch::Contains("is nested 100001 deep; expected at most"));
 }
 
 TEST_CASE("a damaged config is read or refused, whatever it holds", "[config]") {

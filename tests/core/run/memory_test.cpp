@@ -23,13 +23,19 @@ RunOptions options_of(std::int64_t batch, std::int64_t accumulation = 1) {
 
 TEST_CASE("the largest micro-batch holds the longest rows of one task", "[memory]") {
   const std::vector<std::vector<int>> tasks = {{9, 1, 2}, {5, 6, 4, 6}, {}, {8, 3}};
+  std::uint32_t capabilities = kNoCapability;
   const auto largest = [&](std::int64_t batch, std::int64_t accumulation) {
-    return largest_micro_batch(options_of(batch, accumulation).train, tasks, [](int row) { return row; });
+    return largest_micro_batch(options_of(batch, accumulation).train, tasks, capabilities, [](int row) { return row; });
   };
   CHECK(largest(1, 1) == std::vector{9});
   CHECK(largest(2, 1) == std::vector{6, 6});  // 9 + 2 and 8 + 3 are less
   CHECK(largest(5, 3) == std::vector{6, 6});  // micro-batches of 2, 2 and 1
   CHECK(largest(100, 1) == std::vector{6, 6, 5, 4});
+  capabilities = kJointTraining;
+  CHECK(largest(3, 1) == std::vector{9, 8, 6});
+  CHECK(largest(3, 2) == std::vector{9, 8});
+  capabilities = kStoresExamples;
+  CHECK(largest(2, 1) == std::vector{6, 6, 9, 8});
 }
 
 TEST_CASE("a training case counts what the learner will train", "[memory]") {

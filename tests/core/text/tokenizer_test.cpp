@@ -33,8 +33,9 @@ TEST_CASE("special tokens are added and shown only on request", "[tokenizer]") {
   CHECK(tokenizer.bos() == 256);
   CHECK(tokenizer.eos() == 257);
   CHECK(tokenizer.pad() == 258);
-  const TokenIds outside{259};
-  CHECK_THROWS_WITH(tokenizer.decode(outside), "token id 259 is outside the byte tokenizer's vocabulary of 259");
+  CHECK(tokenizer.decode(TokenIds{'h', 259, 6126, 'i'}, SpecialTokens::kKeep) == "hi");  // rows that a model has more
+  CHECK_THROWS_WITH(tokenizer.decode(TokenIds{-1}), "token id -1 is outside any vocabulary");
+  CHECK_THROWS_AS(tokenizer.decode(TokenIds{1 << 24}), DataError);
 }
 
 TEST_CASE("a model directory names its tokenizer", "[tokenizer]") {

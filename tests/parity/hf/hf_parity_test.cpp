@@ -162,6 +162,11 @@ struct TemporaryDirectory {
   ~TemporaryDirectory() { fs::remove_all(path); }
 };
 
+/// Where what is made of a model goes: live.py has transformers and PEFT read the same files.
+fs::path written_to(const fs::path& model, const TemporaryDirectory& temporary) {
+  return std::getenv("MNEME_HF_PARITY") != nullptr ? model / "ours" : temporary.path;
+}
+
 }  // namespace
 
 TEST_CASE("logits are transformers' logits", "[hf]") {
@@ -265,11 +270,14 @@ TEST_CASE("prompt tuning of PEFT gives its logits", "[hf]") {
     const at::Tensor rows = c.bank.tensor(prompt, c.bank.views(prompt).front());
     model::ActiveAdapters active;
     active.prefix = rows.unsqueeze(0).expand({c.batch.sequences(), rows.size(0), rows.size(1)});
-    CHECK(relative_error(c.forward(&active).logits, c.expected.at("prompt_logits")) < 1e-4);
-    const TemporaryDirectory written;
-    write_peft(written.path, c.bank, prompt, *c.model, "");
-    const AdapterId again = read_peft(written.path, c.bank, *c.model, "again");
+    const at::Tensor logits = c.forward(&active).logits;
+    CHECK(relative_error(logits, c.expected.at("prompt_logits")) < 1e-4);
+    const TemporaryDirectory temporary;
+    const fs::path out = written_to(directory, temporary);
+    write_peft(out / "prompt", c.bank, prompt, *c.model, directory.string());
+    const AdapterId again = read_peft(out / "prompt", c.bank, *c.model, "again");
     CHECK(at::equal(c.bank.values(again), c.bank.values(prompt)));
+    model::write_safetensors(out / "prompt_logits.safetensors", {{"logits", logits}}, {});
   }
 }
 
@@ -279,8 +287,7 @@ TEST_CASE("what is written is read back, and merged weights give the adapter's l
     const c10::NoGradGuard no_grad;
     Case c(directory);
     const TemporaryDirectory temporary;
-    // live.py has transformers and PEFT read the same files.
-    const fs::path out = std::getenv("MNEME_HF_PARITY") != nullptr ? directory / "ours" : temporary.path;
+    const fs::path out = written_to(directory, temporary);
     c.bank.values(c.adapter).mul_(1.25);
     write_peft(out / "adapter", c.bank, c.adapter, *c.model, directory.string());
     const AdapterId again = read_peft(out / "adapter", c.bank, *c.model, "again");

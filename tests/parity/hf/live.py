@@ -32,9 +32,7 @@ def pairs_of(expected):
     return pairs
 
 
-def error_of(model, expected, seq2seq, name):
-    with torch.no_grad():
-        theirs = torch.cat([record.label_logits(model, pair, seq2seq) for pair in pairs_of(expected)])
+def error_of(theirs, name):
     ours = load_file(name)["logits"]
     return ((theirs - ours).abs().max() / theirs.abs().max()).item()
 
@@ -48,10 +46,18 @@ def check_written(directory):
     def load(path):
         return auto.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
 
+    def tuned(name):
+        return PeftModel.from_pretrained(load(directory), directory / "ours" / name).eval()
+
+    def label_logits(model):
+        return torch.cat([record.label_logits(model, pair, seq2seq) for pair in pairs_of(expected)])
+
     logits = directory / "ours" / "logits.safetensors"
-    errors = {"adapter": error_of(PeftModel.from_pretrained(load(directory), directory / "ours" / "adapter").eval(),
-                                  expected, seq2seq, logits),
-              "merged": error_of(load(directory / "ours" / "merged"), expected, seq2seq, logits)}
+    with torch.no_grad():
+        errors = {"adapter": error_of(label_logits(tuned("adapter")), logits),
+                  "merged": error_of(label_logits(load(directory / "ours" / "merged")), logits),
+                  "prompt": error_of(record.prompt_logits(tuned("prompt"), pairs_of(expected), seq2seq),
+                                     directory / "ours" / "prompt_logits.safetensors")}
     for kind, error in errors.items():
         print(f"{directory.name}: {kind} as written here, read there: {error:.1e}", flush=True)
     return max(errors.values()) < 1e-4

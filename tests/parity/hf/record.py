@@ -144,6 +144,20 @@ def record_double(model, trained, pairs, seq2seq):
     return made
 
 
+def prompt_logits(tuned, pairs, seq2seq):
+    """Label rows of a model with soft tokens in front."""
+    rows = []
+    for prompt, answer in pairs:
+        if seq2seq:
+            rows.append(tuned(input_ids=prompt[None], attention_mask=torch.ones_like(prompt)[None],
+                              labels=answer[None]).logits[0])
+        else:
+            ids = torch.cat([prompt, answer])[:-1]
+            rows.append(tuned(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None]).logits[
+                0, len(prompt) + tuned.peft_config["default"].num_virtual_tokens - 1:])
+    return torch.cat(rows)
+
+
 def record_prompt(directory, model, pairs, seq2seq):
     """Prompt tuning: five soft tokens."""
     kind = TaskType.SEQ_2_SEQ_LM if seq2seq else TaskType.CAUSAL_LM
@@ -153,15 +167,7 @@ def record_prompt(directory, model, pairs, seq2seq):
             parameter.data.normal_()
     tuned.save_pretrained(directory / "prompt")
     with torch.no_grad():
-        rows = []
-        for prompt, answer in pairs:
-            if seq2seq:
-                rows.append(tuned(input_ids=prompt[None], attention_mask=torch.ones_like(prompt)[None],
-                                  labels=answer[None]).logits[0])
-            else:
-                ids = torch.cat([prompt, answer])[:-1]
-                rows.append(tuned(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None]).logits[0, len(prompt) + 4:])
-        return {"prompt_logits": torch.cat(rows)}
+        return {"prompt_logits": prompt_logits(tuned, pairs, seq2seq)}
 
 
 def record(directory, fields, seed, rng=None):

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Trains tokenizers on the spot and compares the ids of `mneme tokenize` with those of Hugging Face's, line by line.
 
-usage: live.py PROGRAM [--text FILE] [--lines N] [--vocabulary N] [--seed N] [--keep DIR]
+usage: live.py PROGRAM [--text FILE] [--lines N] [--vocabulary N] [--seed N] [--keep DIR] [--odd N]
 
 PROGRAM is mneme. FILE is what the tokenizers are trained on and all of whose lines are compared (default: the sentences
 of sample_text.py); N random lines of any Unicode come on top, with and without special tokens, and the way back is
-compared for those. Exits 1 for a difference, 77 where a library is missing (trained.py names them).
+compared for those. --odd: N tokenizers more, with settings that odd.py draws. Exits 1 for a difference, 77 where a library is missing (trained.py names them).
 """
 import argparse
 import json
@@ -20,6 +20,7 @@ try:
     import google.protobuf  # noqa: F401  transformers needs it for a .model
     from transformers import AutoTokenizer
 
+    import odd
     import trained
 except ImportError as error:
     print(f"skipped: {error}; set MNEME_PEERS_PYTHON to a Python that has transformers, sentencepiece and protobuf")
@@ -49,8 +50,23 @@ def report(name, what, rows, found, expected):
     return len(wrong)
 
 
+def without_panics(tokenizer, rows):
+    """The rows that the library itself survives."""
+    def survives(row):
+        try:
+            tokenizer(row)
+        except BaseException as error:  # a panic of Rust is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            return False
+        return True
+
+    return rows if survives(rows) else [row for row in rows if survives(row)]
+
+
 def compare(program, directory, lines, tricky):
     tokenizer = AutoTokenizer.from_pretrained(directory)
+    lines, tricky = without_panics(tokenizer, lines), without_panics(tokenizer, tricky)
     wrong = 0
     for what, rows, options, special in [("lines", lines, [], False), ("random", tricky, [], False),
                                          ("random, special", tricky, ["--special"], True)]:
@@ -70,6 +86,7 @@ def main():
     parser.add_argument("--vocabulary", type=int, default=600)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--odd", type=int, default=0)
     options = parser.parse_args()
     draw = random.Random(options.seed)
     print("seed", options.seed)
@@ -80,7 +97,9 @@ def main():
         lines = text.read_text(encoding="utf-8").split("\n")
         tricky = sample_text.TRICKY + [sample_text.random_line(draw, sample_text.TRICKY) for _ in range(options.lines)]
         out = options.keep or pathlib.Path(scratch) / "trained"
-        wrong = sum(compare(options.program, d, lines, tricky) for d in trained.train_all(text, out, options.vocabulary, False))
+        directories = trained.train_all(text, out, options.vocabulary, False)
+        directories += odd.train_odd(draw, text, out, options.vocabulary, options.odd)
+        wrong = sum(compare(options.program, d, lines, tricky) for d in directories)
     print("differences:", wrong)
     sys.exit(1 if wrong else 0)
 

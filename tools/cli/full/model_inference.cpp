@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/data/sequence_form.h"
 #include "core/model/generate.h"
 #include "tools/cli/full/model_tools.h"
 
@@ -17,23 +16,14 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Ids = std::vector<std::int32_t>;
 
-data::SequenceForm form_of(LoadedModel& loaded) {
-  return {loaded.tokenizer(), loaded.model->config().encoder_decoder()};
-}
+/// A text that a model wrote in bytes need not be UTF-8: what is none of it becomes U+FFFD.
+void print_line(const Json& out) { fmt::print("{}\n", out.dump(-1, ' ', false, Json::error_handler_t::replace)); }
 
 /// The prompt as ids: given so, or a text with the special tokens that the model wants around it.
 Ids prompt_of(LoadedModel& loaded, const ModelSettings& settings) {
   if (settings.ids.empty() == settings.prompt.empty()) throw UsageError("give either --prompt TEXT or --ids 1,2,3");
   if (!settings.ids.empty()) return read_ids("--ids", settings.ids, loaded.model->config().vocab_size);
-  const Ids ids = form_of(loaded).prompt(loaded.tokenizer().encode(settings.prompt));
-  const std::int64_t vocabulary = loaded.model->config().vocab_size;
-  for (const std::int32_t id : ids)
-    if (id >= vocabulary)
-      throw DataError(
-          fmt::format("{}: the tokenizer gives the id {}; the model has a vocabulary of {}: they do not belong "
-                      "together",
-                      loaded.directory.string(), id, vocabulary));
-  return ids;
+  return loaded.form().prompt(loaded.tokenizer().encode(settings.prompt));
 }
 
 /// What an encoder-decoder is asked for: the rows that follow each of the decoder's inputs.
@@ -97,7 +87,7 @@ int model_generate(const ModelSettings& settings) {
     if (!told_in_ids) throw;
     out["text"] = nullptr;
   }
-  fmt::print("{}\n", out.dump());
+  print_line(out);
   return kSuccess;
 }
 
@@ -108,14 +98,14 @@ int model_score(const ModelSettings& settings) {
   std::vector<std::string> answers;
   boost::split(answers, settings.answers, boost::is_any_of("|"));
   std::vector<std::vector<Ids>> candidates(1);
-  const data::SequenceForm form = form_of(loaded);
+  const data::SequenceForm form = loaded.form();
   for (const std::string& answer : answers) candidates[0].push_back(form.answer(answer));
   const c10::NoGradGuard no_grad;
   const auto scores = model::score_continuations(*loaded.model, loaded.active(), prompts, candidates, {})[0];
   Json out = Json::array();
   for (std::size_t i = 0; i < answers.size(); ++i)
     out.push_back({{"answer", answers[i]}, {"ids", candidates[0][i]}, {"log_probability", scores[i]}});
-  fmt::print("{}\n", out.dump());
+  print_line(out);
   return kSuccess;
 }
 

@@ -6,7 +6,6 @@
 
 #include "core/adapter/peft.h"
 #include "core/base/error.h"
-#include "core/data/sequence_form.h"
 #include "core/train/optimizer.h"
 #include "tools/cli/full/model_tools.h"
 
@@ -32,7 +31,7 @@ Row read_row(LoadedModel& loaded, const Json& json, const std::string& where) {
       row.tokens = json["prompt_ids"].get<std::vector<std::int32_t>>();
       answer = json["answer_ids"].get<std::vector<std::int32_t>>();
     } else {
-      const data::SequenceForm form(loaded.tokenizer(), loaded.model->config().encoder_decoder());
+      const data::SequenceForm form = loaded.form();
       row.tokens = form.prompt(loaded.tokenizer().encode(json["prompt"].get<std::string>()));
       answer = form.answer(json["answer"].get<std::string>());
     }

@@ -50,4 +50,6 @@ const text::Tokenizer& LoadedModel::tokenizer() {
   return *tokenizer_;
 }
 
+data::SequenceForm LoadedModel::form() { return run::sequence_form(tokenizer(), {.path = directory}); }
+
 }  // namespace mneme::cli

@@ -11,6 +11,7 @@
 
 #include "core/adapter/bank.h"
 #include "core/adapter/lora.h"
+#include "core/data/sequence_form.h"
 #include "core/model/transformer.h"
 #include "core/text/tokenizer.h"
 #include "tools/cli/command.h"
@@ -38,6 +39,8 @@ struct LoadedModel {
   model::ActiveAdapters active() const;
   /// The directory's tokenizer; only commands that read or write text need one.
   const text::Tokenizer& tokenizer();
+  /// Where the model wants special tokens. Throws DataError where the tokenizer belongs to another model.
+  data::SequenceForm form();
 
  private:
   std::unique_ptr<text::Tokenizer> tokenizer_;
