@@ -1,6 +1,10 @@
 #include "core/text/subword_model.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 
 #include "core/base/error.h"
 #include "core/text/bpe.h"
@@ -68,6 +72,31 @@ std::unique_ptr<SubwordModel> make_bpe(JsonFields& fields, bool byte_words) {
   return std::make_unique<Bpe>(std::move(vocabulary), read_merges(fields), std::move(options), fields.where());
 }
 
+/// A decimal number as the reader of Hugging Face's tokenizers makes it: all its digits as one whole number, then times
+/// or by a power of ten. That is not always the nearest double, and the last bit decides between segmentations whose
+/// pieces are the same in another order.
+double as_tokenizers_reads(double nearest) {
+  std::array<char, 32> text{};
+  std::to_chars(text.data(), text.data() + text.size() - 1, std::abs(nearest), std::chars_format::scientific);
+  std::uint64_t digits = 0;
+  int decimals = 0;
+  bool behind_point = false;
+  const char* at = text.data();
+  for (; *at != 'e'; ++at) {
+    if (*at == '.') {
+      behind_point = true;
+      continue;
+    }
+    digits = digits * 10 + static_cast<std::uint64_t>(*at - '0');
+    decimals += behind_point ? 1 : 0;
+  }
+  const int exponent = std::atoi(at + 1) - decimals;
+  const double power = std::pow(10.0, std::abs(exponent));
+  if (!std::isfinite(power)) return nearest;
+  const auto whole = static_cast<double>(digits);
+  return std::copysign(exponent < 0 ? whole / power : whole * power, nearest);
+}
+
 std::unique_ptr<SubwordModel> make_unigram(JsonFields& fields) {
   std::vector<std::pair<std::string, double>> pieces;
   const Json& list = fields.array("vocab");
@@ -77,7 +106,7 @@ std::unique_ptr<SubwordModel> make_unigram(JsonFields& fields) {
   for (const Json& piece : list) {
     if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number())
       fields.fail("vocab", fmt::format("holds {}; expected a text and its score", brief(piece)));
-    pieces.emplace_back(piece[0].get<std::string>(), piece[1].get<double>());
+    pieces.emplace_back(piece[0].get<std::string>(), as_tokenizers_reads(piece[1].get<double>()));
   }
   UnigramOptions options;
   if (fields.find("unk_id") != nullptr)

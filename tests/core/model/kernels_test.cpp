@@ -166,3 +166,84 @@ TEST_CASE("the largest of a row: the first of equals, and never what is not a nu
       }
   });
 }
+
+TEST_CASE("a new token attends to what the cache holds of its slot", "[kernels]") {
+  struct Case {
+    std::int64_t heads, kv_heads, head_dim, capacity, window;
+  };
+  const auto check = [](const kernels::Table& table, const Case& c, at::ScalarType type) {
+    INFO(c.heads << " heads, " << c.kv_heads << " of keys, of " << c.head_dim << ", window " << c.window << ", "
+                 << c10::toString(type));
+    const kernels::Storage storage = type == at::kFloat ? kernels::Storage::kFloat : kernels::Storage::kBFloat16;
+    auto random = at::detail::createCPUGenerator(5);
+    const std::int64_t slots = 3, width = c.kv_heads * c.head_dim, stride = (c.head_dim + 15) / 16 * 16;
+    const std::vector<std::int64_t> places = {2, 0}, lengths = {c.capacity - 1, 4};
+    const std::vector<std::int64_t> offsets = {0, lengths[0], lengths[0] + lengths[1]};
+    const at::Tensor past = at::randn({offsets[2], 2 * width}, random, at::kFloat).to(type);
+    const at::Tensor now = at::randn({2, c.heads * c.head_dim + 2 * width}, random, at::kFloat).to(type);
+    at::Tensor keys = at::zeros({slots, c.kv_heads, c.capacity, stride}, type), values = keys.clone();
+    at::Tensor out = at::empty({2, c.heads * c.head_dim}, type);
+    const auto column = [](const at::Tensor& t, std::int64_t first) { return t.narrow(1, first, 1).const_data_ptr(); };
+
+    at::Tensor key = at::empty({c.head_dim + 16}, at::kFloat);
+    const kernels::CacheStore store{.type = storage,
+                                    .kv_heads = c.kv_heads,
+                                    .head_dim = c.head_dim,
+                                    .capacity = c.capacity,
+                                    .stride = stride,
+                                    .slots = places.data(),
+                                    .offsets = offsets.data(),
+                                    .k = column(past, 0),
+                                    .v = column(past, width),
+                                    .kv_stride = 2 * width,
+                                    .keys = keys.data_ptr(),
+                                    .values = values.data_ptr()};
+    const kernels::CacheAttention attention{.type = storage,
+                                            .heads = c.heads,
+                                            .kv_heads = c.kv_heads,
+                                            .head_dim = c.head_dim,
+                                            .capacity = c.capacity,
+                                            .stride = stride,
+                                            .scale = 0.5f,
+                                            .window = c.window,
+                                            .slots = places.data(),
+                                            .positions = lengths.data(),
+                                            .q = column(now, 0),
+                                            .k = column(now, c.heads * c.head_dim),
+                                            .v = column(now, c.heads * c.head_dim + width),
+                                            .q_stride = now.size(1),
+                                            .kv_stride = now.size(1),
+                                            .keys = keys.data_ptr(),
+                                            .values = values.data_ptr(),
+                                            .out = out.data_ptr()};
+    at::Tensor scratch = at::empty({table.cache_scratch(attention)}, at::kFloat);
+    for (std::int64_t row = 0; row < 2; ++row)
+      for (std::int64_t head = 0; head < c.kv_heads; ++head) {
+        table.cache_store(store, row, head, data(key));
+        table.cache_attention(attention, row, head, data(scratch));
+      }
+
+    at::Tensor expected = at::empty({2, c.heads, c.head_dim}, at::kDouble);
+    for (std::int64_t row = 0; row < 2; ++row)
+      for (std::int64_t head = 0; head < c.heads; ++head) {
+        const std::int64_t shared = head / (c.heads / c.kv_heads) * c.head_dim;
+        const auto seen = [&](std::int64_t first) {
+          const at::Tensor old =
+              past.narrow(0, offsets[static_cast<std::size_t>(row)], lengths[static_cast<std::size_t>(row)]);
+          const at::Tensor all =
+              at::cat({old.narrow(1, first + shared, c.head_dim),
+                       now.narrow(0, row, 1).narrow(1, c.heads * c.head_dim + first + shared, c.head_dim)})
+                  .to(at::kDouble);
+          return c.window > 0 && c.window < all.size(0) ? all.narrow(0, all.size(0) - c.window, c.window) : all;
+        };
+        const at::Tensor q = now.narrow(0, row, 1).narrow(1, head * c.head_dim, c.head_dim).to(at::kDouble);
+        expected[row][head] = at::matmul(at::softmax(at::matmul(q, seen(0).t()) * 0.5, 1), seen(width)).squeeze(0);
+      }
+    CHECK(relative_error(out, expected.view({2, -1})) < (type == at::kFloat ? kTolerance : 1e-2));
+  };
+  for_each_table([&](const kernels::Table& table) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+      for (const Case& c : {Case{4, 4, 64, 48, 0}, Case{6, 2, 20, 16, 0}, Case{4, 1, 8, 32, 5}, Case{2, 2, 80, 80, 16}})
+        check(table, c, type);
+  });
+}

@@ -97,6 +97,22 @@ TEST_CASE("a unigram chooses the segmentation of the highest score", "[tokenizer
   CHECK(ids(bytes, "a\u00e8") == TokenIds{1, 0});
 }
 
+TEST_CASE("scores are read as Hugging Face's tokenizers reads them, to the last bit", "[tokenizer]") {
+  // Found by trial: tokenizers 0.23 takes ab c, whose sum is the larger one after its reader's rounding; of the nearest
+  // doubles a bc is.
+  Json file = unigram_file();
+  Json pieces = Json::array();
+  for (const auto& [text, score] : std::vector<std::pair<std::string, double>>{{"<unk>", -20.0},
+                                                                               {"a", -9.076337582980383},
+                                                                               {"b", -10.62423741838049},
+                                                                               {"c", -11.817447488335532},
+                                                                               {"ab", -10.143612713064638},
+                                                                               {"bc", -12.884722618419786}})
+    pieces.push_back(Json::array({text, score}));
+  file["model"]["vocab"] = pieces;
+  CHECK(ids(file, "abc") == TokenIds{4, 3});
+}
+
 TEST_CASE("added tokens are found as their flags say", "[tokenizer]") {
   const auto with = [](const Json& flags, const std::string& text) {
     Json file = bpe_file();
