@@ -15,11 +15,11 @@ struct BackwardSpace {
       p += n;
       return start;
     };
-    keys = take(t.keys * t.width);
+    keys = take(t.rows * t.width);
     keys_t = take(t.width * t.stride);
     values_t = take(t.width * t.stride);
-    grad_keys = take(t.keys * t.width);
-    grad_values = take(t.keys * t.width);
+    grad_keys = take(t.rows * t.width);
+    grad_values = take(t.rows * t.width);
     weights = take(kQueryBlock * t.stride);
     grads = take(kQueryBlock * t.stride);
     q = take(kQueryBlock * t.width);
@@ -31,19 +31,11 @@ struct BackwardSpace {
 
 template <class T>
 void load_backward_keys(const Attention& g, const AttentionTask& t, std::int64_t kv_head, const BackwardSpace& w) {
-  for (std::int64_t j = 0; j < t.keys; ++j) {
-    const std::int64_t at = (t.first_key + j) * g.kv_stride + kv_head * g.head_dim;
-    load_head(static_cast<const T*>(g.k) + at, g, j, 1.f, w.keys + j * t.width);
-    put_column(w.keys + j * t.width, t.width, j, t.stride, w.keys_t);
-    load_head(static_cast<const T*>(g.v) + at, g, -1, 1.f, w.q);
-    put_column(w.q, t.width, j, t.stride, w.values_t);
-  }
-  for (std::int64_t j = 0; j < t.width; ++j) {
-    for (std::int64_t i = t.keys; i < t.stride; ++i) {
-      w.keys_t[j * t.stride + i] = 0;
-      w.values_t[j * t.stride + i] = 0;
-    }
-  }
+  const std::int64_t first = t.first_key * g.kv_stride + kv_head * g.head_dim;
+  load_rows(static_cast<const T*>(g.k) + first, g, t, true, w.keys);
+  transpose_rows(w.keys, t, w.keys_t);
+  load_rows(static_cast<const T*>(g.v) + first, g, t, false, w.grad_values);
+  transpose_rows(w.grad_values, t, w.values_t);
   for (std::int64_t j = 0; j < t.keys * t.width; ++j) w.grad_keys[j] = w.grad_values[j] = 0;
 }
 
@@ -62,14 +54,18 @@ void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpa
   float* q = w.q + at * t.width;
   float* grad_out = w.grad_out + at * t.width;
   for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t row = t.first_query + i0 + i;
-    load_head(static_cast<const T*>(g.q) + row * g.q_stride + head * g.head_dim, g, t.position(g, i0 + i), g.scale,
-              q + i * t.width);
-    const std::int64_t out = (row * g.heads + head) * g.head_dim;
-    load_head(static_cast<const T*>(g.grad_out) + out, g, -1, 1.f, grad_out + i * t.width);
+    const std::int64_t row = t.first_query + i0 + i, next = kQueryStep * g.heads * g.head_dim;
+    const T* from = static_cast<const T*>(g.q) + row * g.q_stride + head * g.head_dim;
+    const T* out = static_cast<const T*>(g.out) + (row * g.heads + head) * g.head_dim;
+    const T* out_gradient = static_cast<const T*>(g.grad_out) + (row * g.heads + head) * g.head_dim;
+    fetch_head(from + kQueryStep * g.q_stride, g);
+    fetch_head(out + next, g);
+    fetch_head(out_gradient + next, g);
+    load_head(from, g, t.position(g, i0 + i), g.scale, q + i * t.width);
+    load_head(out_gradient, g, -1, 1.f, grad_out + i * t.width);
     Float dot{};
     for_vectors(g.head_dim, [&](std::int64_t j, std::int64_t n) {
-      dot += load(static_cast<const T*>(g.out) + out + j, n) * load(grad_out + i * t.width + j);
+      dot += load(out + j, n) * load(grad_out + i * t.width + j);
     });
     w.dots[at + i] = sum(dot);
   }

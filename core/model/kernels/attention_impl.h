@@ -10,6 +10,12 @@ constexpr std::int64_t kQueryBlock = 48;
 /// Queries that share one causal limit: rows of a tile.
 constexpr std::int64_t kQueryStep = 12;
 
+/// Fetches a head's row ahead of its use: rows of one head lie too far apart for the core to foresee the next one.
+template <class T>
+inline void fetch_head(const T* p, const Attention& g) {
+  for (std::int64_t j = 0; j < g.head_dim; j += kLine<T>) __builtin_prefetch(p + j);
+}
+
 /// A head's row as fp32, rotated to its position, padded with zeros to whole vectors.
 template <class T>
 inline void load_head(const T* p, const Attention& g, std::int64_t position, float scale, float* out) {
@@ -47,14 +53,10 @@ inline void store_head(T* p, const Attention& g, std::int64_t position, float sc
   });
 }
 
-/// Scatters a row of head_dim values into column `column` of a transposed matrix.
-inline void put_column(const float* row, std::int64_t count, std::int64_t column, std::int64_t stride, float* out) {
-  for (std::int64_t j = 0; j < count; ++j) out[j * stride + column] = row[j];
-}
-
 /// One task's sequence and work space.
 struct AttentionTask {
   std::int64_t first_query, queries, first_key, keys;
+  std::int64_t rows;    ///< keys in whole vectors
   std::int64_t width;   ///< head_dim in whole vectors
   std::int64_t stride;  ///< of score rows and transposed matrices: whole vectors, never a multiple of a page's lines
 
@@ -63,6 +65,7 @@ struct AttentionTask {
         queries(g.query_offsets[sequence + 1] - first_query),
         first_key(g.key_offsets[sequence]),
         keys(g.key_offsets[sequence + 1] - first_key),
+        rows(round_up(keys, kLanes)),
         width(round_up(g.head_dim, kLanes)),
         stride(stride_for(keys)) {}
 
@@ -79,8 +82,35 @@ struct AttentionTask {
 
 std::int64_t attention_scratch(const Attention& g, std::int64_t keys, bool backward) {
   const std::int64_t width = round_up(g.head_dim, kLanes), stride = AttentionTask::stride_for(keys);
-  if (!backward) return width * stride + keys * width + kQueryBlock * (stride + 2 * width) + 64;
-  return 2 * width * stride + 4 * keys * width + kQueryBlock * (2 * stride + 3 * width + 2) + 64;
+  const std::int64_t rows = round_up(keys, kLanes);
+  if (!backward) return width * stride + rows * width + kQueryBlock * (stride + 2 * width) + 64;
+  return 2 * width * stride + 3 * rows * width + kQueryBlock * (2 * stride + 3 * width + 2) + 64;
+}
+
+/// Keys or values of one head as a matrix [rows, width], zeros behind the last one.
+/// \param p the head's part of the sequence's first row
+template <class T>
+void load_rows(const T* p, const Attention& g, const AttentionTask& t, bool rotates, float* out) {
+  constexpr std::int64_t kAhead = 8;
+  for (std::int64_t j = 0; j < t.keys; ++j, p += g.kv_stride, out += t.width) {
+    fetch_head(p + kAhead * g.kv_stride, g);
+    load_head(p, g, rotates ? j : -1, 1.f, out);
+  }
+  for (std::int64_t i = 0; i < (t.rows - t.keys) * t.width; ++i) out[i] = 0;
+}
+
+/// A matrix [rows, width] as [width, stride], zeros behind the last column.
+void transpose_rows(const float* in, const AttentionTask& t, float* out) {
+  for (std::int64_t j = 0; j < t.width; j += kLanes) {
+    for (std::int64_t i = 0; i < t.rows; i += kLanes) {
+      Float square[kLanes];
+      for (std::int64_t k = 0; k < kLanes; ++k) square[k] = load(in + (i + k) * t.width + j);
+      transpose(square);
+      for (std::int64_t k = 0; k < kLanes; ++k) store(out + (j + k) * t.stride + i, square[k]);
+    }
+    for (std::int64_t i = t.rows; i < t.stride; i += kLanes)
+      for (std::int64_t k = 0; k < kLanes; ++k) store(out + (j + k) * t.stride + i, Float{});
+  }
 }
 
 /// Adds the position bias to the scores of one query and hides the keys before its window.
@@ -127,25 +157,23 @@ void attention_forward_task(const Attention& g, std::int64_t sequence, std::int6
   if (t.queries == 0) return;
   const std::int64_t repeat = g.heads / g.kv_heads;
   float* keys = scratch;                       // transposed [width, stride]
-  float* values = keys + t.width * t.stride;   // [keys, width]
-  float* scores = values + t.keys * t.width;   // [block, stride]
+  float* values = keys + t.width * t.stride;   // [rows, width]
+  float* scores = values + t.rows * t.width;   // [block, stride]
   float* q = scores + kQueryBlock * t.stride;  // [block, width]
   float* out = q + kQueryBlock * t.width;      // [block, width]
-  for (std::int64_t j = 0; j < t.keys; ++j) {
-    const std::int64_t at = (t.first_key + j) * g.kv_stride + kv_head * g.head_dim;
-    load_head(static_cast<const T*>(g.k) + at, g, j, 1.f, out);
-    put_column(out, t.width, j, t.stride, keys);
-    load_head(static_cast<const T*>(g.v) + at, g, -1, 1.f, values + j * t.width);
-  }
-  for (std::int64_t j = 0; j < t.width; ++j)
-    for (std::int64_t i = t.keys; i < t.stride; ++i) keys[j * t.stride + i] = 0;
+  const std::int64_t first = t.first_key * g.kv_stride + kv_head * g.head_dim;
+  load_rows(static_cast<const T*>(g.k) + first, g, t, true, values);
+  transpose_rows(values, t, keys);
+  load_rows(static_cast<const T*>(g.v) + first, g, t, false, values);
   for (std::int64_t head = kv_head * repeat; head < (kv_head + 1) * repeat; ++head) {
     for (std::int64_t i0 = 0; i0 < t.queries; i0 += kQueryStep) {
       const std::int64_t rows = least(kQueryStep, t.queries - i0);
       float inverse[kQueryStep];
-      for (std::int64_t i = 0; i < rows; ++i)
-        load_head(static_cast<const T*>(g.q) + (t.first_query + i0 + i) * g.q_stride + head * g.head_dim, g,
-                  t.position(g, i0 + i), g.scale, q + i * t.width);
+      const T* from = static_cast<const T*>(g.q) + (t.first_query + i0) * g.q_stride + head * g.head_dim;
+      for (std::int64_t i = 0; i < rows; ++i, from += g.q_stride) {
+        fetch_head(from + kQueryStep * g.q_stride, g);
+        load_head(from, g, t.position(g, i0 + i), g.scale, q + i * t.width);
+      }
       const std::int64_t limit = t.seen(g, i0 + rows - 1), padded = round_up(limit, kLanes);
       block({rows, padded, t.width}, {q, t.width, 1}, {keys, t.stride}, {scores, t.stride});
       for (std::int64_t i = 0; i < rows; ++i) {

@@ -90,6 +90,26 @@ inline Float sums(Float (&x)[kLanes]) {
       x[i] = __builtin_shuffle(x[2 * i], x[2 * i + 1], even) + __builtin_shuffle(x[2 * i], x[2 * i + 1], odd);
   return x[0];
 }
+/// Lane j of x[i] and lane i of x[j] change places. Each round interleaves the halves, which rotates the bits of a
+/// lane's address by one.
+inline void transpose(Float (&x)[kLanes]) {
+  Int low, high;
+  for (std::int32_t i = 0; i < kLanes; ++i) {
+    low[i] = i / 2 + (i % 2 == 0 ? 0 : static_cast<std::int32_t>(kLanes));
+    high[i] = low[i] + static_cast<std::int32_t>(kLanes / 2);
+  }
+#pragma GCC unroll 4
+  for (std::int64_t round = 1; round < kLanes; round *= 2) {
+    Float y[kLanes];
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kLanes / 2; ++i) {
+      y[2 * i] = __builtin_shuffle(x[i], x[i + kLanes / 2], low);
+      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + kLanes / 2], high);
+    }
+#pragma GCC unroll 16
+    for (std::int64_t i = 0; i < kLanes; ++i) x[i] = y[i];
+  }
+}
 inline Float larger(Float a, Float b) { return a > b ? a : b; }
 inline float largest(Float x) {
   float most = x[0];
