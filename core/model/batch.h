@@ -8,7 +8,7 @@
 
 namespace mneme::model {
 
-/// Sequences lie end to end on one token axis; there is no padding. B sequences, N tokens, M labels.
+/// Sequences lie end to end on one token axis; there is no padding. B sequences, N tokens, M labels; on the CPU.
 /// The last token of a training sequence is not fed, since nothing reads its output.
 struct PackedBatch {
   at::Tensor ids{};                     ///< int64 [N]

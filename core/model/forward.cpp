@@ -93,7 +93,7 @@ class ForwardPass {
   }
 
   at::Tensor input(const TokenAxis& axis) const {
-    return request_.resume.defined() && &axis == &first_axis() ? request_.resume : axis.embed(weights_);
+    return request_.resume.defined() && &axis == &first_axis() ? request_.resume.to(weights_.device) : axis.embed(weights_);
   }
 
   StackOutput run_layers(const TokenAxis& axis, const StackRequest& request, const PackedAttention& attention) const {
@@ -144,17 +144,18 @@ class ForwardPass {
   /// An input of a linear on the prompts' axis comes back without the rows of soft prompts.
   void keep_captured(const StackOutput& layers) {
     for (const auto& [linear, value] : layers.captured)
-      output_.captured[linear] = value.size(0) == first_axis().rows() ? first_axis().without_prefix(value) : value;
+      output_.captured[linear] =
+          (value.size(0) == first_axis().rows() ? first_axis().without_prefix(value) : value).cpu();
   }
 
   void keep_hidden(const TokenAxis& axis, const at::Tensor& hidden) {
-    output_.hidden.push_back(hidden);
+    output_.hidden.push_back(hidden.cpu());
     output_.hidden_offsets.push_back(axis.offsets());
   }
 
   void keep_all(const TokenAxis& axis, const StackOutput& layers, const at::Tensor& normed) {
-    for (const at::Tensor& h : layers.hidden) output_.hidden.push_back(axis.without_prefix(h));
-    output_.hidden.push_back(axis.without_prefix(normed));
+    for (const at::Tensor& h : layers.hidden) output_.hidden.push_back(axis.without_prefix(h).cpu());
+    output_.hidden.push_back(axis.without_prefix(normed).cpu());
     output_.hidden_offsets.resize(output_.hidden.size(), axis.token_offsets());
   }
 
@@ -163,10 +164,10 @@ class ForwardPass {
     at::Tensor normed = final_norm(weights_, weights_.decoder(), layers, context_);
     if (request_.hidden != HiddenStates::kNone) keep_all(*axis_, layers, normed);
     if (!request_.want_losses && !request_.want_logits) return;
-    if (rows.defined()) normed = normed.index_select(0, rows);
+    if (rows.defined()) normed = normed.index_select(0, rows.to(normed.device()));
     const at::Tensor logits = head_logits(weights_, normed, context_);
-    if (request_.want_losses) output_.losses = blocks::label_loss(logits, target().labels, context_);
-    if (request_.want_logits) output_.logits = logits.scalar_type() == at::kBFloat16 ? logits.to(at::kFloat) : logits;
+    if (request_.want_losses) output_.losses = blocks::label_loss(logits, target().labels, context_).cpu();
+    if (request_.want_logits) output_.logits = (logits.scalar_type() == at::kBFloat16 ? logits.to(at::kFloat) : logits).cpu();
   }
 
   const ModelWeights& weights_;

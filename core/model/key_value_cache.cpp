@@ -13,8 +13,8 @@
 namespace mneme::model {
 namespace {
 
-at::Tensor index_tensor(std::span<const std::int64_t> values) {
-  return at::tensor(at::IntArrayRef(values.data(), values.size()), at::kLong);
+at::Tensor index_tensor(std::span<const std::int64_t> values, at::Device device) {
+  return at::tensor(at::IntArrayRef(values.data(), values.size()), at::kLong).to(device);
 }
 
 /// To whole vectors of the kernels.
@@ -113,7 +113,7 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
 }
 
 void KeyValueCache::reorder(std::span<const std::int64_t> sources) {
-  const at::Tensor index = index_tensor(sources);
+  const at::Tensor index = index_tensor(sources, keys_.front().device());
   for (auto* tensors : {&keys_, &values_})
     for (at::Tensor& tensor : *tensors) tensor = tensor.index_select(0, index);
 }
@@ -130,7 +130,7 @@ void KeyValueCache::store_reference(std::size_t layer, const at::Tensor& kv, std
     const auto part = [&](std::int64_t first) {
       return kv.narrow(0, offsets[s], length).narrow(1, first, width).view({length, kv_heads_, head_dim_});
     };
-    const at::Tensor keys = rotate(part(first_column), at::arange(length, at::kLong));
+    const at::Tensor keys = rotate(part(first_column), at::arange(length, kv.options().dtype(at::kLong)));
     keys_[layer].select(0, slots[s]).narrow(1, 0, length).copy_(keys.transpose(0, 1));
     values_[layer].select(0, slots[s]).narrow(1, 0, length).copy_(part(first_column + width).transpose(0, 1));
   }
@@ -140,7 +140,7 @@ at::Tensor KeyValueCache::attend_reference(std::size_t layer, const at::Tensor& 
                                            std::span<const std::int64_t> slots,
                                            std::span<const std::int64_t> positions) {
   const std::int64_t rows = qkv.size(0), repeat = heads_ / kv_heads_;
-  const at::Tensor slot = index_tensor(slots), where = index_tensor(positions);
+  const at::Tensor slot = index_tensor(slots, qkv.device()), where = index_tensor(positions, qkv.device());
   const auto part = [&](std::int64_t first, std::int64_t heads) {
     return qkv.narrow(1, first * head_dim_, heads * head_dim_).view({rows, heads, head_dim_});
   };
@@ -154,7 +154,7 @@ at::Tensor KeyValueCache::attend_reference(std::size_t layer, const at::Tensor& 
     return cache.index_select(0, slot).narrow(2, 0, longest).repeat_interleave(repeat, 1);
   };
   at::Tensor scores = at::matmul(q.unsqueeze(2), seen(keys_[layer]).transpose(2, 3)) * scale_;
-  const at::Tensor distances = at::arange(longest, at::kLong).unsqueeze(0) - where.unsqueeze(1);  // [rows, longest]
+  const at::Tensor distances = at::arange(longest, where.options()).unsqueeze(0) - where.unsqueeze(1);  // [rows, longest]
   if (bias_.defined())
     scores = scores + bias_.index({at::indexing::Slice(), distances.clamp_max(0) + bias_.size(1) / 2})
                           .transpose(0, 1)

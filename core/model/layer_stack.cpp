@@ -76,8 +76,9 @@ class Stack {
       capture(w.input.index, normed);
       const at::Tensor kv = head_norms(w, linear(w.input.index, w.keys, normed, w.query.out()), false, true);
       offsets_ = &request_.last_offsets;
-      const at::Tensor rows = normed.index_select(0, request_.last_rows);
-      output_.residual = output_.residual.index_select(0, request_.last_rows);
+      const at::Tensor chosen = request_.last_rows.to(normed.device());
+      const at::Tensor rows = normed.index_select(0, chosen);
+      output_.residual = output_.residual.index_select(0, chosen);
       attended =
           request_.attention->attend(layer, head_norms(w, linear(w.input.index, w.query, rows, 0), true, false), kv);
     } else {

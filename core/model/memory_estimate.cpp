@@ -24,7 +24,7 @@ class Counter {
   Counter(const TransformerConfig& config, const TrainingCase& step)
       : c_(config),
         step_(step),
-        shape_(config, step.dtype),
+        shape_(config, step.dtype, c10::kCPU),
         element_(static_cast<double>(c10::elementSize(step.dtype))),
         adapted_(step.adapted.begin(), step.adapted.end()),
         first_adapted_(std::numeric_limits<std::int64_t>::max()) {
@@ -141,7 +141,7 @@ MemoryEstimate estimate_memory(const TransformerConfig& config, const TrainingCa
 }
 
 std::vector<LinearInfo> linears_of(const TransformerConfig& config) {
-  return ModelWeights(config, c10::ScalarType::Float).linears;
+  return ModelWeights(config, c10::ScalarType::Float, c10::kCPU).linears;
 }
 
 std::int64_t parameter_count(const TransformerConfig& config) {

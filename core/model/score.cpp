@@ -18,7 +18,9 @@ namespace {
 
 using Tokens = std::vector<std::int32_t>;
 
-at::Tensor index_of(const std::vector<std::int64_t>& values) { return at::tensor(values, at::kLong); }
+at::Tensor index_of(const std::vector<std::int64_t>& values, at::Device device) {
+  return at::tensor(values, at::kLong).to(device);
+}
 
 /// Keys and values of a pass over prompts, by layer of the decoder, not yet rotated.
 struct RecordedKeys {
@@ -206,7 +208,7 @@ class GroupScorer {
                                                  .memory = memory_.states.defined() ? &memory_ : nullptr,
                                                  .last_rows = last.rows,
                                                  .last_offsets = last.offsets})
-            .to(at::kDouble);
+            .to(at::kCPU, at::kDouble);
     prompt_offsets_ = axis.offsets();
     for (std::size_t i = 0; i < prompts_.size(); ++i) {
       const double* row = table.const_data_ptr<double>() + static_cast<std::int64_t>(i) * table.size(1);
@@ -223,11 +225,13 @@ class GroupScorer {
     if (trie.ids().empty()) return end;
     ActiveAdapters adapters = adapters_of(first + begin, end - begin);
     adapters.prefix = at::Tensor();
-    TrieAttention attention(keys_, query_columns_, index_of(trie.key_rows()), trie_specs(trie, begin, end), context_);
+    const auto index = [&](const std::vector<std::int64_t>& values) { return index_of(values, weights_.device); };
+    TrieAttention attention(keys_, query_columns_, index(trie.key_rows()), trie_specs(trie, begin, end), context_);
     const at::Tensor table =
-        log_probabilities(at::embedding(weights_.embedding, index_of(trie.ids())),
+        log_probabilities(at::embedding(weights_.embedding, index(trie.ids())),
                           {.adapters = &adapters, .attention = &attention, .offsets = trie.row_offsets()});
-    const at::Tensor values = table.index({index_of(trie.edge_rows()), index_of(trie.edge_tokens())}).to(at::kDouble);
+    const at::Tensor values =
+        table.index({index(trie.edge_rows()), index(trie.edge_tokens())}).to(at::kCPU, at::kDouble);
     auto steps = trie.steps().begin();
     for (std::size_t prompt = begin; prompt < end; ++prompt)
       for (double& score : scores[first + prompt])

@@ -114,7 +114,7 @@ at::Tensor SlotDecoder::step(std::span<const std::int64_t> tokens, const ActiveA
     last_memory.push_back(memory_lengths_[static_cast<std::size_t>(slot)] - 1);
   }
   DecodeAttention attention(cache_, memory_ ? &*memory_ : nullptr, {slots, positions, last_memory});
-  const at::Tensor ids = at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong);
+  const at::Tensor ids = at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(weights_.device);
   return run_decoder(at::embedding(weights_.embedding, ids),
                      {.adapters = &adapters, .attention = &attention, .offsets = std::move(offsets)});
 }
@@ -125,7 +125,7 @@ at::Tensor SlotDecoder::run_decoder(const at::Tensor& hidden, StackRequest reque
   request.first_layer = stack.first_layer;
   request.end_layer = stack.end_layer;
   const StackOutput out = run_stack(weights_, hidden, request);
-  return head_logits(weights_, final_norm(weights_, stack, out, context_), context_);
+  return head_logits(weights_, final_norm(weights_, stack, out, context_), context_).cpu();
 }
 
 void SlotDecoder::reorder(std::span<const std::int64_t> sources) {

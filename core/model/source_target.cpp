@@ -7,10 +7,9 @@
 namespace mneme::model {
 
 SourceTarget split_source_target(const PackedBatch& batch, std::int64_t start_token) {
-  const at::Tensor ids = batch.ids.cpu(), rows = batch.label_rows.cpu(), labels = batch.labels.cpu();
-  const std::int64_t* id = ids.const_data_ptr<std::int64_t>();
-  const std::int64_t* row = rows.const_data_ptr<std::int64_t>();
-  const std::int64_t* label = labels.const_data_ptr<std::int64_t>();
+  const std::int64_t* id = batch.ids.const_data_ptr<std::int64_t>();
+  const std::int64_t* row = batch.label_rows.const_data_ptr<std::int64_t>();
+  const std::int64_t* label = batch.labels.const_data_ptr<std::int64_t>();
   std::vector<std::int64_t> source, target, label_rows;
   SourceTarget split{.source = {.offsets = {0}, .label_offsets = {0}},
                      .target = {.offsets = {0}, .label_offsets = batch.label_offsets}};
@@ -28,9 +27,7 @@ SourceTarget split_source_target(const PackedBatch& batch, std::int64_t start_to
     split.source.label_offsets.push_back(0);
     split.target.offsets.push_back(static_cast<std::int64_t>(target.size()));
   }
-  const auto tensor = [&](const std::vector<std::int64_t>& values) {
-    return at::tensor(values, at::kLong).to(batch.ids.device());
-  };
+  const auto tensor = [](const std::vector<std::int64_t>& values) { return at::tensor(values, at::kLong); };
   split.source.ids = tensor(source);
   split.source.label_rows = split.source.labels = tensor({});
   split.target.ids = tensor(target);

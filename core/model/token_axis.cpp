@@ -13,17 +13,13 @@ TokenAxis::TokenAxis(const PackedBatch& batch, const at::Tensor& prefix)
   for (std::size_t s = 0; s < offsets_.size(); ++s) offsets_[s] += prefix_length_ * static_cast<std::int64_t>(s);
 }
 
-at::Tensor TokenAxis::index(const std::vector<std::int64_t>& values) const {
-  return at::tensor(values, at::kLong).to(batch_.ids.device());
-}
-
 at::Tensor TokenAxis::embed(const ModelWeights& weights) const {
-  const at::Tensor tokens = at::embedding(weights.embedding, batch_.ids);
+  const at::Tensor tokens = at::embedding(weights.embedding, batch_.ids.to(weights.device));
   if (prefix_length_ == 0) return tokens;
   std::vector<at::Tensor> pieces;
   for (std::int64_t s = 0; s < batch_.sequences(); ++s) {
     const auto i = static_cast<std::size_t>(s);
-    pieces.push_back(prefix_.select(0, s).to(tokens.scalar_type()));
+    pieces.push_back(prefix_.select(0, s).to(tokens.options()));
     pieces.push_back(tokens.narrow(0, batch_.offsets[i], batch_.offsets[i + 1] - batch_.offsets[i]));
   }
   return at::cat(pieces, 0);
@@ -38,31 +34,31 @@ std::vector<std::int64_t> TokenAxis::token_rows() const {
 }
 
 at::Tensor TokenAxis::without_prefix(const at::Tensor& x) const {
-  return prefix_length_ == 0 ? x : x.index_select(0, index(token_rows()));
+  return prefix_length_ == 0 ? x : x.index_select(0, at::tensor(token_rows(), at::kLong).to(x.device()));
 }
 
 TokenAxis::Selection TokenAxis::select(RowsNeeded needed) const {
   if (needed == RowsNeeded::kAll)
-    return {.rows = prefix_length_ == 0 ? at::Tensor() : index(token_rows()), .offsets = batch_.offsets};
+    return {.rows = prefix_length_ == 0 ? at::Tensor() : at::tensor(token_rows(), at::kLong), .offsets = batch_.offsets};
   std::vector<std::int64_t> rows;
   if (needed == RowsNeeded::kLabels) {
     // Rows are ascending and distinct: as many as tokens are all of them.
     if (prefix_length_ == 0 && batch_.label_count() == batch_.tokens()) return {.rows = {}, .offsets = batch_.offsets};
     if (prefix_length_ == 0) return {.rows = batch_.label_rows, .offsets = batch_.label_offsets};
-    const at::Tensor labels = batch_.label_rows.cpu();
+    const at::Tensor& labels = batch_.label_rows;
     for (std::int64_t s = 0; s < batch_.sequences(); ++s) {
       const auto i = static_cast<std::size_t>(s);
       for (std::int64_t m = batch_.label_offsets[i]; m < batch_.label_offsets[i + 1]; ++m)
         rows.push_back(labels.const_data_ptr<std::int64_t>()[m] + prefix_length_ * (s + 1));
     }
-    return {.rows = index(rows), .offsets = batch_.label_offsets};
+    return {.rows = at::tensor(rows, at::kLong), .offsets = batch_.label_offsets};
   }
   Selection last{.rows = {}, .offsets = {0}};
   for (std::size_t s = 0; s + 1 < offsets_.size(); ++s) {
     rows.push_back(offsets_[s + 1] - 1);
     last.offsets.push_back(static_cast<std::int64_t>(s) + 1);
   }
-  last.rows = index(rows);
+  last.rows = at::tensor(rows, at::kLong);
   return last;
 }
 
@@ -72,8 +68,7 @@ blocks::AttentionSpan TokenAxis::full_span() const {
 
 blocks::AttentionSpan TokenAxis::span_of(const Selection& selection) const {
   blocks::AttentionSpan span{.query_offsets = selection.offsets, .key_offsets = offsets_, .query_positions = {}};
-  const at::Tensor rows = selection.rows.cpu();
-  const std::int64_t* values = rows.const_data_ptr<std::int64_t>();
+  const std::int64_t* values = selection.rows.const_data_ptr<std::int64_t>();
   for (std::size_t s = 0; s + 1 < offsets_.size(); ++s)
     for (std::int64_t i = selection.offsets[s]; i < selection.offsets[s + 1]; ++i)
       span.query_positions.push_back(values[i] - offsets_[s]);

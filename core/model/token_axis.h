@@ -44,7 +44,6 @@ class TokenAxis {
 
  private:
   std::vector<std::int64_t> token_rows() const;
-  at::Tensor index(const std::vector<std::int64_t>& values) const;
 
   const PackedBatch& batch_;
   at::Tensor prefix_;

@@ -32,7 +32,7 @@ bool joins_residual(const std::string& name) {
 /// W + scale · B A of one adapter, into the fp32 weights by linear.
 void add_low_rank(std::vector<at::Tensor>& linears, const LowRankDelta& delta) {
   const LowRankLayout& layout = *delta.layout;
-  const at::Tensor slice = delta.slice.detach().to(at::kFloat);
+  const at::Tensor slice = delta.slice.detach().to(linears.front().device(), at::kFloat);
   std::int64_t b = layout.rank * layout.in * static_cast<std::int64_t>(layout.parts.size());
   for (std::size_t p = 0; p < layout.parts.size(); ++p) {
     const auto& part = layout.parts[p];
@@ -51,7 +51,7 @@ Transformer::Transformer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)
 Transformer::~Transformer() = default;
 
 std::unique_ptr<Transformer> Transformer::random(const TransformerConfig& config, c10::ScalarType dtype,
-                                                 RandomStream& rng) {
+                                                 RandomStream& rng, c10::Device device) {
   check_config(config, "a model to be made at random");
   constexpr double kDeviation = 0.02;
   const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(config.total_layers()));
@@ -65,11 +65,12 @@ std::unique_ptr<Transformer> Transformer::random(const TransformerConfig& config
       named[name] = normal_tensor(shape, joins_residual(name) ? residual : kDeviation, rng);
   }
   return std::unique_ptr<Transformer>(
-      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, named), {}})));
+      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, device, named), {}})));
 }
 
 const TransformerConfig& Transformer::config() const { return parts_->weights.config; }
 c10::ScalarType Transformer::dtype() const { return parts_->weights.dtype; }
+c10::Device Transformer::device() const { return parts_->weights.device; }
 const std::vector<LinearInfo>& Transformer::linears() const { return parts_->weights.linears; }
 const std::vector<GroupInfo>& Transformer::groups() const { return parts_->weights.groups; }
 
@@ -121,11 +122,11 @@ std::unique_ptr<Transformer> Transformer::merged(const ActiveAdapters& adapters)
   for (const WeightDelta& delta : adapters.weights) {
     check_gate(delta.gate);
     at::Tensor& weight = merged_linears[static_cast<std::size_t>(delta.linear)];
-    weight = weight + delta.delta.detach().to(weight.scalar_type()) * delta.scale;
+    weight = weight + delta.delta.detach().to(weight.options()) * delta.scale;
   }
   for (std::size_t i = 0; i < linears().size(); ++i) named[linears()[i].name + ".weight"] = merged_linears[i];
   return std::unique_ptr<Transformer>(
-      new Transformer(std::make_unique<Parts>(Parts{make_weights(config(), dtype(), named), {}})));
+      new Transformer(std::make_unique<Parts>(Parts{make_weights(config(), dtype(), device(), named), {}})));
 }
 
 const ModelWeights& Weights::of(const Transformer& model, std::unique_ptr<ModelWeights>& scratch) {
@@ -133,7 +134,7 @@ const ModelWeights& Weights::of(const Transformer& model, std::unique_ptr<ModelW
   if (parts.bound.empty()) return parts.weights;
   std::map<std::string, at::Tensor> named;
   for (const auto& [name, tensor] : model.weights()) named[name] = tensor;
-  scratch = std::make_unique<ModelWeights>(make_weights(model.config(), model.dtype(), named));
+  scratch = std::make_unique<ModelWeights>(make_weights(model.config(), model.dtype(), model.device(), named));
   scratch->rope = parts.weights.rope;
   return *scratch;
 }

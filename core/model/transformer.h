@@ -53,15 +53,19 @@ struct ForwardOutput {
 };
 
 /// A transformer of one of the families that TransformerConfig names. Immutable in use: adapters are arguments of
-/// forward(), never state, so that two forwards with different adapters may precede one backward.
+/// forward(), never state, so that two forwards with different adapters may precede one backward. Batches and adapters
+/// are given on the CPU, and what a pass computes comes back there, wherever the layers run.
 class Transformer {
  public:
   /// Random normal weights (std 0.02, residual projections scaled by 1/sqrt(2L), norms 1) from a named stream.
-  static std::unique_ptr<Transformer> random(const TransformerConfig& config, c10::ScalarType dtype, RandomStream& rng);
+  static std::unique_ptr<Transformer> random(const TransformerConfig& config, c10::ScalarType dtype, RandomStream& rng,
+                                             c10::Device device = c10::kCPU);
 
   /// Reads config.json and model.safetensors (or its shards) of a directory through a memory map, converted to dtype.
   /// All missing, unexpected and wrongly shaped tensors are listed in one Error.
-  static std::unique_ptr<Transformer> load(const std::filesystem::path& directory, c10::ScalarType dtype);
+  /// \param device where the weights lie and the layers run
+  static std::unique_ptr<Transformer> load(const std::filesystem::path& directory, c10::ScalarType dtype,
+                                           c10::Device device = c10::kCPU);
 
   ~Transformer();
 
@@ -70,6 +74,7 @@ class Transformer {
 
   const TransformerConfig& config() const;
   c10::ScalarType dtype() const;
+  c10::Device device() const;
   const std::vector<LinearInfo>& linears() const;
   const std::vector<GroupInfo>& groups() const;
   std::int64_t parameter_count() const;
@@ -77,7 +82,7 @@ class Transformer {
   /// Differentiable in the adapters, and in the weights that train_weights() made leaves.
   ForwardOutput forward(const ForwardRequest& request) const;
 
-  /// Hugging Face name -> tensor, in a fixed order: for saving, hashing and full fine-tuning.
+  /// Hugging Face name -> tensor on the model's device, in a fixed order: for saving, hashing and full fine-tuning.
   std::vector<std::pair<std::string, at::Tensor>> weights() const;
 
   /// Lets weights be trained: each named weight becomes the given leaf (same shape, fp32 or the model's dtype).

@@ -57,13 +57,17 @@ class Numbering {
 /// Fills the joined form from named tensors.
 class Joiner {
  public:
-  Joiner(const std::map<std::string, at::Tensor>& named, const TransformerConfig& config, at::ScalarType dtype)
-      : named_(named), config_(config), dtype_(dtype), packs_(keeps_packed(config, dtype)) {}
+  Joiner(const std::map<std::string, at::Tensor>& named, const ModelWeights& made)
+      : named_(named),
+        config_(made.config),
+        dtype_(made.dtype),
+        device_(made.device),
+        packs_(device_.is_cpu() && keeps_packed(config_, dtype_)) {}
 
   at::Tensor get(const std::string& name) const {
     const auto found = named_.find(name);
     MNEME_CHECK(found != named_.end(), "Weight '{}' is missing", name);
-    const at::Tensor made = found->second.to(dtype_).contiguous();
+    const at::Tensor made = found->second.to(device_, dtype_).contiguous();
     if (!made.is_alias_of(found->second)) release_pages(found->second);
     return made;
   }
@@ -112,6 +116,7 @@ class Joiner {
   const std::map<std::string, at::Tensor>& named_;
   const TransformerConfig& config_;
   at::ScalarType dtype_;
+  at::Device device_;
   bool packs_;
 };
 
@@ -143,8 +148,9 @@ class Splitter {
 
 }  // namespace
 
-ModelWeights::ModelWeights(const TransformerConfig& c, at::ScalarType type) : config(c), dtype(type) {
-  if (c.rotary()) rope = std::make_shared<blocks::RopeTable>(c.head_dim, c.rope_theta, c.rope_scaling);
+ModelWeights::ModelWeights(const TransformerConfig& c, at::ScalarType type, at::Device where)
+    : config(c), dtype(type), device(where) {
+  if (c.rotary()) rope = std::make_shared<blocks::RopeTable>(c.head_dim, c.rope_theta, c.rope_scaling, device);
   const auto function = blocks::activation_function(c.hidden_act);
   MNEME_CHECK(function.has_value(), "There is no activation function '{}'", c.hidden_act);
   mlp_activation = {.function = *function, .gated = c.gated_mlp};
@@ -173,11 +179,11 @@ bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype) {
   return blocks::PackedWeight::packs_half() && 2 * static_cast<double>(parameter_count(config)) <= kMost;
 }
 
-ModelWeights make_weights(const TransformerConfig& c, at::ScalarType dtype,
+ModelWeights make_weights(const TransformerConfig& c, at::ScalarType dtype, at::Device device,
                           const std::map<std::string, at::Tensor>& named) {
-  ModelWeights weights(c, dtype);
+  ModelWeights weights(c, dtype, device);
   const Architecture shapes = architecture(c);
-  const Joiner join(named, c, dtype);
+  const Joiner join(named, weights);
   weights.embedding = join.get(shapes.embedding);
   for (std::size_t s = 0; s < shapes.stacks.size(); ++s) {
     const StackShape& shape = shapes.stacks[s];

@@ -48,12 +48,13 @@ struct StackWeights {
 
 /// All weights in the form that the layers compute with.
 struct ModelWeights {
-  ModelWeights(const TransformerConfig& config, at::ScalarType dtype);
+  ModelWeights(const TransformerConfig& config, at::ScalarType dtype, at::Device device);
 
   const StackWeights& decoder() const { return stacks.back(); }
 
   TransformerConfig config;
   at::ScalarType dtype;
+  at::Device device;  ///< where the layers run
   at::Tensor embedding{};  ///< [V, D]
   std::vector<StackWeights> stacks{};
   std::vector<LayerWeights> layers{};  ///< of all stacks, the encoder's first
@@ -64,12 +65,13 @@ struct ModelWeights {
   std::vector<GroupInfo> groups{};
 };
 
-/// Whether a model's linears also lie packed in memory, which products of few rows gain most from: always in fp32; in
+/// Whether a model's linears on the CPU also lie packed in memory, which products of few rows gain most from: always in fp32; in
 /// bf16 up to 4 GB of weights, so that a model of 7B fits the memory that it has without.
 bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype);
 
-/// Builds the joined form of named weights (all of weight_shapes(); converted to dtype; gradients flow through).
-ModelWeights make_weights(const TransformerConfig& config, at::ScalarType dtype,
+/// Builds the joined form of named weights (all of weight_shapes(), on any device; converted to dtype; gradients flow
+/// through).
+ModelWeights make_weights(const TransformerConfig& config, at::ScalarType dtype, at::Device device,
                           const std::map<std::string, at::Tensor>& named);
 
 /// The named weights of a joined form: views, in the order of weight_shapes().

@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/data/stream_config.h"
 #include "core/data/tokenize.h"
+#include "core/model/device.h"
 
 namespace mneme::run {
 namespace fs = std::filesystem;
@@ -18,7 +19,8 @@ fs::path model_directory(const ModelOptions& options) {
 }
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
-  return model::Transformer::load(model_directory(options), scalar_type(options.dtype));
+  return model::Transformer::load(model_directory(options), scalar_type(options.dtype),
+                                  model::open_device(options.device));
 }
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }

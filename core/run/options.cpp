@@ -14,7 +14,8 @@ const ParamSpecs& model_specs() {
   static const ParamSpecs specs = {
       {"path", kText, "???", "",
        "model directory with config.json and safetensors, or the name of a model that Mneme brings (nano)"},
-      {"dtype", kChoice, "fp32", "fp32|bf16", "type of the frozen weights"}};
+      {"dtype", kChoice, "fp32", "fp32|bf16", "type of the frozen weights"},
+      {"device", kText, "cpu", "", "where the model runs: cpu, cuda or cuda:N"}};
   return specs;
 }
 
@@ -88,6 +89,7 @@ ModelOptions read_model(const config::Section& s) {
   ModelOptions options;
   options.path = s.text("path");
   options.dtype = s.text("dtype");
+  options.device = s.text("device");
   return options;
 }
 

@@ -23,6 +23,7 @@ c10::ScalarType scalar_type(const std::string& dtype);
 struct ModelOptions {
   std::filesystem::path path;  ///< a Hugging Face style directory, or the name of a model that Mneme brings
   std::string dtype = "fp32";  ///< of the frozen weights: fp32 or bf16
+  std::string device = "cpu";  ///< where the model runs, see open_device()
 };
 
 /// The config group `save`.

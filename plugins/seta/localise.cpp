@@ -121,7 +121,7 @@ std::vector<at::Tensor> element_scores(Learner& learner, const std::vector<std::
     for (std::int64_t elements = 0; last < linears.size() && (last == first || elements < kAtOnce); ++last) {
       const auto& linear = learner.model().linears()[static_cast<std::size_t>(linears[last])];
       all.push_back({linears[last], at::arange(linear.out * linear.in, at::kLong)});
-      values.push_back(weights.at(linear.name + ".weight").to(at::kFloat).flatten());
+      values.push_back(weights.at(linear.name + ".weight").to(at::kCPU, at::kFloat).flatten());
       elements += values.back().numel();
     }
     const AdapterId probe = learner.bank().create_sparse("probe", all);

@@ -27,7 +27,7 @@ ToyOptions encoder_decoder(ToyOptions options) {
   return options;
 }
 
-std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_decoder) {
+std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_decoder, c10::Device device) {
   model::TransformerConfig config;
   config.vocab_size = kVocabulary;
   config.hidden_size = 16;
@@ -47,7 +47,7 @@ std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed, bool encoder_d
     config.scale_decoder_outputs = true;
   }
   RandomStream rng(seed, "toy/model");
-  auto made = model::Transformer::random(config, c10::ScalarType::Float, rng);
+  auto made = model::Transformer::random(config, c10::ScalarType::Float, rng, device);
   // The usual start is nearly linear; larger weights make hidden states and gradients worth comparing.
   std::vector<std::pair<std::string, at::Tensor>> larger;
   for (const auto& [name, weight] : made->weights())
@@ -75,7 +75,7 @@ Dataset toy_samples(std::int64_t task, std::int64_t count) {
 
 ToyRun::ToyRun(std::unique_ptr<Strategy> strategy, ToyOptions options)
     : options_(std::move(options)), strategy_(std::move(strategy)) {
-  learner_ = std::make_unique<Learner>(toy_model(1, options_.encoder_decoder),
+  learner_ = std::make_unique<Learner>(toy_model(1, options_.encoder_decoder, options_.device),
                                        LearnerOptions{options_.seed, options_.adapter, 4, 4}, sink);
   trainer_ = std::make_unique<Trainer>(*learner_, *strategy_, options_.train, sink);
   strategy_->attach(*learner_);

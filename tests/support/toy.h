@@ -39,12 +39,14 @@ struct ToyOptions {
       .lora = {.rank = 2, .alpha = 4, .dropout = 0, .targets = {"q_proj", "v_proj", "down_proj"}, .first_layer = 0}};
   TrainOptions train = {.epochs = 2, .batch_size = 4, .learning_rate = 5e-3};
   bool encoder_decoder = false;
+  c10::Device device = c10::kCPU;  ///< where the model runs
 };
 
 /// The same for a model with an encoder of two layers and a decoder of two.
 ToyOptions encoder_decoder(ToyOptions options = {});
 
-std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed = 1, bool encoder_decoder = false);
+std::shared_ptr<model::Transformer> toy_model(std::uint64_t seed = 1, bool encoder_decoder = false,
+                                              c10::Device device = c10::kCPU);
 Dataset toy_samples(std::int64_t task, std::int64_t count);
 
 /// A run of the training protocol without files: model, learner, strategy, trainer.

@@ -46,7 +46,18 @@ at::Tensor attend_one(const at::Tensor& q, const at::Tensor& k, const at::Tensor
       .reshape({q.size(0), spec.heads * spec.head_dim});
 }
 
+/// attend_one() where every query is one of the keys, without bias or window, by the kernel that PyTorch has for the
+/// device.
+at::Tensor attend_plainly(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpec& spec) {
+  const auto heads_first = [](const at::Tensor& t) { return t.transpose(0, 1).unsqueeze(0); };  // [1, heads, rows, hd]
+  const at::Tensor out =
+      at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v), {}, /*dropout_p=*/0, spec.causal,
+                                       spec.scale, /*enable_gqa=*/spec.heads != spec.key_value_heads);
+  return out.squeeze(0).transpose(0, 1).reshape({q.size(0), spec.heads * spec.head_dim});
+}
+
 at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpec& spec) {
+  const bool plain = !q.is_cpu() && !spec.bias.defined() && spec.window == 0 && spec.span.query_positions.empty();
   const AttentionSpan& span = spec.span;
   std::vector<at::Tensor> outputs;
   for (std::int64_t s = 0; s < span.sequences(); ++s) {
@@ -61,7 +72,9 @@ at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
       qs = rotated(qs, where, *spec.rope);
       ks = rotated(ks, at::arange(nk, where.options()), *spec.rope);
     }
-    outputs.push_back(attend_one(qs, ks, v.narrow(0, k0, nk), where, spec));
+    const at::Tensor vs = v.narrow(0, k0, nk);
+    outputs.push_back(plain && (nq == nk || !spec.causal) ? attend_plainly(qs, ks, vs, spec)
+                                                          : attend_one(qs, ks, vs, where, spec));
   }
   return outputs.empty() ? q.reshape({0, spec.heads * spec.head_dim}) : at::cat(outputs, 0);
 }

@@ -42,17 +42,18 @@ at::Tensor low_rank_term(at::Tensor y, const at::Tensor& x, const LowRankDelta& 
                          const BlockContext& context) {
   const LowRankLayout& layout = *delta.layout;
   const bool drop = context.dropout != nullptr && delta.dropout > 0;
-  const at::Tensor input = (drop ? dropped(x, delta.dropout, *context.dropout) : x).to(delta.slice.scalar_type());
+  const at::Tensor slice = delta.slice.to(x.device());
+  const at::Tensor input = (drop ? dropped(x, delta.dropout, *context.dropout) : x).to(slice.scalar_type());
   std::int64_t b = layout.rank * layout.in * static_cast<std::int64_t>(layout.parts.size());
   for (std::size_t p = 0; p < layout.parts.size(); ++p) {
     const auto& part = layout.parts[p];
     const std::int64_t column = part.first_column - deltas.first_column;
     const std::int64_t a = static_cast<std::int64_t>(p) * layout.rank * layout.in;
     if (column >= 0 && column + part.out <= y.size(1)) {
-      const at::Tensor down = delta.slice.narrow(0, a, layout.rank * layout.in).view({layout.rank, layout.in});
-      const at::Tensor up = delta.slice.narrow(0, b, part.out * layout.rank).view({part.out, layout.rank});
+      const at::Tensor down = slice.narrow(0, a, layout.rank * layout.in).view({layout.rank, layout.in});
+      const at::Tensor up = slice.narrow(0, b, part.out * layout.rank).view({part.out, layout.rank});
       at::Tensor u = at::linear(input, down) * delta.scale;
-      if (delta.gate.defined()) u = u * gate_rows(delta.gate, deltas).to(u.scalar_type());
+      if (delta.gate.defined()) u = u * gate_rows(delta.gate, deltas).to(u.options());
       y = add_columns(y, at::linear(u, up), column);
     }
     b += part.out * layout.rank;
@@ -64,8 +65,8 @@ at::Tensor dense_term(const at::Tensor& y, const at::Tensor& x, const ColumnDelt
   const WeightDelta& delta = *column.delta;
   const std::int64_t first = column.first_column - deltas.first_column;
   if (first < 0 || first + delta.delta.size(0) > y.size(1)) return y;
-  at::Tensor part = at::linear(x.to(delta.delta.scalar_type()), delta.delta) * delta.scale;
-  if (delta.gate.defined()) part = part * gate_rows(delta.gate, deltas).to(part.scalar_type());
+  at::Tensor part = at::linear(x.to(delta.delta.scalar_type()), delta.delta.to(x.device())) * delta.scale;
+  if (delta.gate.defined()) part = part * gate_rows(delta.gate, deltas).to(part.options());
   return add_columns(y, part, first);
 }
 

@@ -84,12 +84,12 @@ at::Tensor fused(const at::Tensor& logits, const at::Tensor& labels) {
 at::Tensor label_loss(const at::Tensor& logits, const at::Tensor& labels, const BlockContext& context) {
   MNEME_CHECK(labels.dim() == 1 && labels.size(0) == logits.size(0),
               "{} rows of logits and {} labels; expected as many", logits.size(0), labels.numel());
-  if (!takes_fused(context, logits)) return reference(logits, labels);
   const std::int64_t* ids = labels.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < labels.numel(); ++i)
     MNEME_CHECK(ids[i] >= 0 && ids[i] < logits.size(1), "Label {} is {}; the vocabulary has {} tokens", i, ids[i],
                 logits.size(1));
-  return fused(logits.contiguous(), labels.contiguous());
+  if (!takes_fused(context, logits)) return reference(logits, labels.to(logits.device()));
+  return fused(logits.contiguous(), labels);
 }
 
 }  // namespace mneme::model::blocks

@@ -23,7 +23,8 @@ float llama3_frequency(float frequency, const RopeScaling& s) {
 
 }  // namespace
 
-RopeTable::RopeTable(std::int64_t head_dim, double theta, const RopeScaling& scaling) {
+RopeTable::RopeTable(std::int64_t head_dim, double theta, const RopeScaling& scaling, at::Device device)
+    : device_(device) {
   // In fp32 and in the order of Hugging Face's operations, with torch's own power function: positions of thousands
   // multiply a frequency's last digit.
   const at::Tensor exponents = at::arange(0, head_dim, 2, at::kFloat) / static_cast<double>(head_dim);
@@ -42,11 +43,9 @@ std::shared_ptr<const RopeTable::Values> RopeTable::at_least(std::int64_t positi
   constexpr std::int64_t kFirst = 512;
   const std::int64_t size = std::max({positions, kFirst, values_ ? 2 * values_->positions() : 0});
   const auto half = static_cast<std::int64_t>(frequencies_.size());
-  auto values = std::make_shared<Values>();
-  values->cosines = at::empty({size, half}, at::kFloat);
-  values->sines = at::empty({size, half}, at::kFloat);
-  float* cosines = values->cosines.data_ptr<float>();
-  float* sines = values->sines.data_ptr<float>();
+  const at::Tensor made_cosines = at::empty({size, half}, at::kFloat), made_sines = at::empty({size, half}, at::kFloat);
+  float* cosines = made_cosines.data_ptr<float>();
+  float* sines = made_sines.data_ptr<float>();
   for (std::int64_t p = 0; p < size; ++p) {
     for (std::int64_t j = 0; j < half; ++j) {
       // The angle is rounded to fp32 as Hugging Face's is, so that long positions agree.
@@ -55,7 +54,7 @@ std::shared_ptr<const RopeTable::Values> RopeTable::at_least(std::int64_t positi
       sines[p * half + j] = static_cast<float>(std::sin(static_cast<double>(angle)));
     }
   }
-  values_ = values;
+  values_ = std::make_shared<Values>(Values{made_cosines.to(device_), made_sines.to(device_)});
   return values_;
 }
 

@@ -50,6 +50,7 @@ po::options_description option_table(ModelSettings& s) {
   options.add_options()("lr", po::value(&s.learning_rate), "probe: learning rate");
   options.add_options()("out", po::value(&s.out), "probe: directory to write");
   options.add_options()("dtype", po::value(&s.dtype), "fp32 or bf16");
+  options.add_options()("device", po::value(&s.device), "where the model runs: cpu, cuda or cuda:N");
   options.add_options()("batch", po::value(&s.batch), "show: sequences of a micro-batch");
   options.add_options()("prompt-tokens", po::value(&s.prompt_tokens), "show: mean tokens of a prompt");
   options.add_options()("answer-tokens", po::value(&s.answer_tokens), "show: mean tokens of an answer");

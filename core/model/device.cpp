@@ -1,0 +1,43 @@
+#include "core/model/device.h"
+
+#include <ATen/Context.h>
+#include <dlfcn.h>
+
+#include <charconv>
+#include <optional>
+
+#include "core/base/error.h"
+
+namespace mneme::model {
+namespace {
+
+/// The number of a GPU in "cuda" or "cuda:N".
+std::optional<int> gpu_index(const std::string& name) {
+  if (name == "cuda") return 0;
+  if (!name.starts_with("cuda:")) return std::nullopt;
+  int index = -1;
+  const char* end = name.data() + name.size();
+  const auto [last, error] = std::from_chars(name.data() + 5, end, index);
+  if (error != std::errc() || last != end || index < 0 || index > 127) return std::nullopt;
+  return index;
+}
+
+}  // namespace
+
+c10::Device open_device(const std::string& name) {
+  if (name == "cpu") return c10::kCPU;
+  const std::optional<int> index = gpu_index(name);
+  if (!index) throw Error(fmt::format("device '{}' is unknown; expected cpu, cuda or cuda:N", name));
+  if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr)
+    throw Error(
+        fmt::format("device '{}': LibTorch's CUDA library cannot be loaded: {}; let LIBTORCH name a PyTorch with CUDA "
+                    "whose libraries are installed, or use model.device=cpu",
+                    name, ::dlerror()));
+  const std::size_t count = at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+  if (static_cast<std::size_t>(*index) >= count)
+    throw Error(fmt::format("device '{}': this machine has {} GPU(s) that CUDA can use; {}", name, count,
+                            count == 0 ? "use model.device=cpu" : fmt::format("the last one is cuda:{}", count - 1)));
+  return {c10::kCUDA, static_cast<c10::DeviceIndex>(*index)};
+}
+
+}  // namespace mneme::model
