@@ -106,7 +106,9 @@ void Trainer::run_rehearsal() {
     const auto views = learner_.bank().views(use.adapter);
     return !views.empty() && views.front().role == ParameterRole::kFree;
   });
-  learner_.gradient_on(spec, make_batch(std::exchange(rehearsal_, {})));
+  const Term term = learner_.cross_entropy(spec, make_batch(std::exchange(rehearsal_, {})));
+  if (term.value.requires_grad()) term.value.backward();
+  learner_.bank().gradient().zero_();
   learner_.work_ = work;
 }
 
