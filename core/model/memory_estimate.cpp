@@ -18,6 +18,7 @@ constexpr double kProgram = 150e6;  // resident pages of the program and of LibT
 constexpr double kHalf = 30e6;      // oneDNN's code and scratch for products in bf16
 constexpr double kHoles = 1.2;      // what tensors take over their size in a heap where some are freed before others,
                                     // those alone that are no large blocks
+constexpr double kHalfHoles = 1.5;  // the same of trained weights in bf16, with their gradients in both types
 
 /// Sums what one step keeps, layer by layer.
 class Counter {
@@ -54,8 +55,10 @@ class Counter {
       largest = std::max(largest, step_.recompute ? kept + once : once);
     }
     if (step_.trained > 0) all.activations += last_states();
-    const double holes =
-        bytes(std::max(step_.rows, step_.source_rows), c_.hidden_size) < static_cast<double>(kLargeTensor) ? kHoles : 1;
+    const double holes = bytes(std::max(step_.rows, step_.source_rows) / step_.passes, c_.hidden_size) <
+                                 static_cast<double>(kLargeTensor)
+                             ? kHoles
+                             : 1;
     all.activations *= holes;
     // The products with the head take its weight a second time, in their own order.
     all.transient = holes * std::max(head, largest) + bytes(c_.vocab_size, c_.hidden_size);
@@ -127,16 +130,19 @@ class Counter {
     return element_ * (elements + head * (!half() && step_.labels > 0 && step_.trained > 0 ? 2 : 1));
   }
 
-  /// What a pass makes of weights that are trained: groups joined, and linears in the kernels' order, or all in bf16.
-  /// Copies for the backward pass come as activations go.
+  /// What a pass makes of weights that are trained: groups joined, and linears in the kernels' order, or all in bf16;
+  /// of the head, whose gradient is the first, that order for the backward pass and the gradient. Other copies for the
+  /// backward pass come as activations go.
   double bound() const {
-    double joined = 0, all = static_cast<double>(c_.vocab_size * c_.hidden_size);
+    const double head = static_cast<double>(c_.vocab_size * c_.hidden_size);
+    double joined = 0, linears = head;
     for (const GroupInfo& group : shape_.groups) {
       const auto elements = static_cast<double>(group.in * group.out);
-      all += elements;
+      linears += elements;
       if (group.linears.size() > 1) joined += elements;
     }
-    return element_ * (joined + (half() ? static_cast<double>(step_.trained) : all));
+    const double copies = half() ? kHalfHoles * (joined + static_cast<double>(step_.trained)) : joined + linears;
+    return element_ * (copies + 2 * head);
   }
 
   bool half() const { return step_.dtype == c10::ScalarType::BFloat16; }

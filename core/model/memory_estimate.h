@@ -17,6 +17,7 @@ struct TrainingCase {
   std::int64_t rows = 0;                           ///< that the decoder reads, or a model without encoder
   std::int64_t source_rows = 0;                    ///< that an encoder reads
   std::int64_t labels = 0;
+  std::int64_t passes = 1;              ///< that these are divided into, before one backward pass
   std::vector<std::int64_t> adapted{};  ///< linears with a low-rank adapter; empty and full = false: inference
   std::int64_t trained = 0;             ///< trained parameters
   bool full = false;                    ///< all weights are trained

@@ -12,6 +12,8 @@ namespace mneme::run {
 model::TrainingCase training_case(const RunOptions& options, const model::TransformerConfig& config,
                                   const std::vector<RowTokens>& rows) {
   model::TrainingCase step;
+  const std::int64_t most = options.train.micro_batch();
+  step.passes = std::max<std::int64_t>(1, (std::ssize(rows) + most - 1) / most);
   step.dtype = scalar_type(options.model.dtype);
   for (const RowTokens& row : rows) {
     step.rows += config.encoder_decoder() ? row.answer : row.prompt + row.answer;
@@ -68,6 +70,7 @@ MemoryForecast foresee_memory(const RunOptions& options, const model::Transforme
   }
   const model::MemoryEstimate answers = model::estimate_answering(config, answering_case(options, load));
   const MemoryForecast plain{run.step, estimate(run, need, answers)};
+  if (run.step.full) return plain;  // layers of frozen weights alone can be computed again
   run.step.recompute = true;
   const MemoryForecast again{run.step, estimate(run, need, answers)};
   const double bytes = plain.bytes.total();

@@ -34,7 +34,7 @@ std::vector<Row> longest_of(std::vector<Row> rows, std::int64_t count, Count&& t
 template <class Row, class Count>
 std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<std::vector<Row>> tasks,
                                      std::uint32_t capabilities, Count&& tokens) {
-  const std::int64_t size = (options.batch_size + options.accumulation - 1) / options.accumulation;
+  const std::int64_t size = options.micro_batch();
   std::vector<Row> all;
   for (const std::vector<Row>& rows : tasks) all.insert(all.end(), rows.begin(), rows.end());
   all = longest_of(std::move(all), size, tokens);
@@ -76,7 +76,7 @@ struct MemoryForecast {
 };
 
 /// Activations are computed again as the options say, or by themselves where a run would take more than nine tenths of
-/// the memory, and less that way.
+/// the memory, and less that way; never where all weights are trained.
 /// \param strategy tells what the method adds \param limit bytes that the run may take; 0: unknown
 MemoryForecast foresee_memory(const RunOptions& options, const model::TransformerConfig& config,
                               const Strategy& strategy, const RunLoad& load, std::int64_t limit);

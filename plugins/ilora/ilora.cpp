@@ -113,7 +113,8 @@ class Ilora final : public mneme::Strategy {
   mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
     mneme::MemoryNeed need{.kept = run.vectors(1), .rest = run.vectors(1)};
     if (gamma_ == 0 || run.tasks.size() < 2) return need;
-    // Half of the rows are replayed; fast and slow hidden states of these, compared in fp32.
+    // Half of the rows are replayed: the slow adapter's hidden states of these and gradients of the fast one's; to be
+    // compared in fp32, both states in bf16 are copied.
     const auto& config = run.config;
     const bool all = hidden_ == mneme::model::HiddenStates::kAll;
     const auto states = [&](std::int64_t rows, std::int64_t layers) {
@@ -122,7 +123,7 @@ class Ilora final : public mneme::Strategy {
     double bytes =
         states(run.step.rows, config.encoder_decoder() ? config.num_decoder_layers : config.num_hidden_layers);
     if (all) bytes += states(run.step.source_rows, config.num_hidden_layers);
-    need.step = 2 * bytes;
+    need.step = (run.step.dtype == c10::ScalarType::BFloat16 ? 6 : 2) * bytes;
     return need;
   }
 
