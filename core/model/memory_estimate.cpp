@@ -16,8 +16,9 @@ namespace {
 // Measured on Linux with glibc, over models of 1 to 220 million parameters in fp32 and bf16.
 constexpr double kProgram = 150e6;  // resident pages of the program and of LibTorch
 constexpr double kHalf = 30e6;      // oneDNN's code and scratch for products in bf16
-constexpr double kHoles = 1.2;      // what tensors take over their size in a heap where some are freed before others,
-                                    // those alone that are no large blocks
+constexpr double kHoles = 1.35;     // what tensors take over their size where those of short steps lie in the heap,
+                                 // between others, and those of long steps in blocks that wait for the next ones
+constexpr double kNoHoles = 1.3 * static_cast<double>(kLargeTensor);  // from hidden states of this size on
 constexpr double kHalfHoles = 1.5;  // the same of trained weights in bf16, with their gradients in both types
 
 /// Sums what one step keeps, layer by layer.
@@ -55,10 +56,8 @@ class Counter {
       largest = std::max(largest, step_.recompute ? kept + once : once);
     }
     if (step_.trained > 0) all.activations += last_states();
-    const double holes = bytes(std::max(step_.rows, step_.source_rows) / step_.passes, c_.hidden_size) <
-                                 static_cast<double>(kLargeTensor)
-                             ? kHoles
-                             : 1;
+    const double states = bytes(std::max(step_.rows, step_.source_rows) / step_.passes, c_.hidden_size);
+    const double holes = states < kNoHoles ? kHoles : 1;
     all.activations *= holes;
     // The products with the head take its weight a second time, in their own order.
     all.transient = holes * std::max(head, largest) + bytes(c_.vocab_size, c_.hidden_size);
