@@ -17,7 +17,7 @@ namespace {
 constexpr double kProgram = 150e6;  // resident pages of the program and of LibTorch
 constexpr double kHalf = 30e6;      // oneDNN's code and scratch for products in bf16
 constexpr double kHoles = 1.35;     // what tensors take over their size where those of short steps lie in the heap,
-                                 // between others, and those of long steps in blocks that wait for the next ones
+                                    // between others, and those of long steps in blocks that wait for the next ones
 constexpr double kNoHoles = 1.3 * static_cast<double>(kLargeTensor);  // from hidden states of this size on
 constexpr double kHalfHoles = 1.5;  // the same of trained weights in bf16, with their gradients in both types
 
@@ -141,7 +141,7 @@ class Counter {
       if (group.linears.size() > 1) joined += elements;
     }
     const double copies = half() ? kHalfHoles * (joined + static_cast<double>(step_.trained)) : joined + linears;
-    return element_ * (copies + 2 * head);
+    return element_ * (static_cast<double>(step_.passes) * copies + 2 * head);
   }
 
   bool half() const { return step_.dtype == c10::ScalarType::BFloat16; }

@@ -83,6 +83,33 @@ TEST_CASE("activations are computed again where the memory asks for it, or as th
   CHECK_FALSE(forecast(0).step.recompute);  // unknown
   options.recompute = "always";
   CHECK(forecast(2 * bytes).step.recompute);
+  options.adapter.kind = "full";  // layers of trained weights are never computed again
+  CHECK_FALSE(forecast(bytes).step.recompute);
+}
+
+TEST_CASE("keys and values of answers count where they take more than a step", "[memory]") {
+  const auto model = test::toy_model();
+  const model::TransformerConfig& config = model->config();
+  RunOptions options = options_of(1);
+  options.eval.decode_slots = 64;
+  RunLoad load{.largest = {{5, 2}}};
+  const auto forecast = [&] { return foresee_memory(options, config, Holding({}), load, 0).bytes; };
+  const double plain = forecast().total();
+  CHECK(forecast().answering == 0);
+  load.longest_prompt = 500, load.longest_answer = 55;
+  for (const auto& [questions, slots] : {std::pair{100, 64}, {10, 10}}) {
+    load.questions = questions;
+    // Keys and values of 560 positions, in fp32, heads filled up to whole vectors.
+    const auto head = static_cast<double>((config.head_dim + 15) / 16 * 16);
+    const double cache =
+        2.0 * 4 * 560 * head * static_cast<double>(config.num_hidden_layers * config.num_key_value_heads * slots);
+    const model::MemoryEstimate answers =
+        model::estimate_answering(config, {.slots = slots, .prompt = 500, .new_tokens = 55});
+    CHECK(answers.activations == cache);
+    const model::MemoryEstimate bytes = forecast();
+    CHECK(bytes.answering > 0);
+    CHECK(bytes.total() == Approx(plain - bytes.activations - bytes.transient + cache + answers.transient));
+  }
 }
 
 TEST_CASE("what a method holds is part of the forecast, and of the choice to compute activations again", "[memory]") {
