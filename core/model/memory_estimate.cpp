@@ -18,7 +18,7 @@ constexpr double kProgram = 150e6;  // resident pages of the program and of LibT
 constexpr double kHalf = 30e6;      // oneDNN's code and scratch for products in bf16
 constexpr double kHoles = 1.35;     // what tensors take over their size where those of short steps lie in the heap,
                                     // between others, and those of long steps in blocks that wait for the next ones
-constexpr double kNoHoles = 1.3 * static_cast<double>(kLargeTensor);  // from hidden states of this size on
+constexpr double kNoHoles = 1.2 * static_cast<double>(kLargeTensor);  // from hidden states of this size on
 constexpr double kHalfHoles = 1.5;  // the same of trained weights in bf16, with their gradients in both types
 
 /// Sums what one step keeps, layer by layer.
