@@ -24,6 +24,7 @@
 ///         anchor_ = learner.bank().values().clone();
 ///       }
 ///       void visit_state(mneme::StateVisitor& v) override { v.tensor("anchor", anchor_); }
+///       mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override { return {.kept = run.vectors(1)}; }
 ///
 ///      private:
 ///       double strength_;

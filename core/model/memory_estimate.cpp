@@ -15,8 +15,11 @@ namespace {
 
 // Measured on Linux with glibc, over models of 1 to 220 million parameters in fp32 and bf16.
 constexpr double kProgram = 150e6;  // resident pages of the program and of LibTorch
-constexpr double kHoles = 1.2;      // what tensors take over their size in a heap where some are freed before others,
-                                    // those alone that are no large blocks
+constexpr double kHalf = 30e6;      // oneDNN's code and scratch for products in bf16
+constexpr double kHoles = 1.35;     // what tensors take over their size where those of short steps lie in the heap,
+                                    // between others, and those of long steps in blocks that wait for the next ones
+constexpr double kNoHoles = 1.2 * static_cast<double>(kLargeTensor);  // from hidden states of this size on
+constexpr double kHalfHoles = 1.5;  // the same of trained weights in bf16, with their gradients in both types
 
 /// Sums what one step keeps, layer by layer.
 class Counter {
@@ -40,7 +43,7 @@ class Counter {
 
   MemoryEstimate run() {
     MemoryEstimate all;
-    all.program = kProgram;
+    all.program = kProgram + (half() ? kHalf : 0);
     all.weights = element_ * static_cast<double>(parameter_count(c_));
     all.packed = packed();
     all.training = 16 * static_cast<double>(step_.trained);
@@ -53,11 +56,13 @@ class Counter {
       largest = std::max(largest, step_.recompute ? kept + once : once);
     }
     if (step_.trained > 0) all.activations += last_states();
-    const double holes =
-        bytes(std::max(step_.rows, step_.source_rows), c_.hidden_size) < static_cast<double>(kLargeTensor) ? kHoles : 1;
+    const double states = bytes(std::max(step_.rows, step_.source_rows) / step_.passes, c_.hidden_size);
+    const double holes = states < kNoHoles ? kHoles : 1;
     all.activations *= holes;
     // The products with the head take its weight a second time, in their own order.
     all.transient = holes * std::max(head, largest) + bytes(c_.vocab_size, c_.hidden_size);
+    // Gradients of weights have many sizes, so that freed blocks wait for their like.
+    if (step_.full) all.transient += static_cast<double>(kSpareTensors);
     return all;
   }
 
@@ -114,16 +119,32 @@ class Counter {
   }
 
   /// Copies of all linears for the forward pass, and in fp32 of those that a gradient passes for the backward pass.
-  /// Weights that are trained have none in bf16.
   double packed() const {
-    const bool half = step_.dtype == c10::ScalarType::BFloat16, backward = step_.dtype == c10::ScalarType::Float;
-    if (!backward && !(half && !step_.full && keeps_packed(c_, step_.dtype))) return 0;
+    if (step_.full) return bound();
+    if (half() && !keeps_packed(c_, step_.dtype)) return 0;
     double elements = 0;
     for (const GroupInfo& group : shape_.groups)
-      elements += static_cast<double>(group.in * group.out) * (backward && trains(group.layer) ? 2 : 1);
+      elements += static_cast<double>(group.in * group.out) * (!half() && trains(group.layer) ? 2 : 1);
     const double head = static_cast<double>(c_.vocab_size * c_.hidden_size);
-    return element_ * (elements + head * (backward && step_.labels > 0 && step_.trained > 0 ? 2 : 1));
+    return element_ * (elements + head * (!half() && step_.labels > 0 && step_.trained > 0 ? 2 : 1));
   }
+
+  /// What a pass makes of weights that are trained: groups joined, and linears in the kernels' order, or all in bf16;
+  /// of the head, whose gradient is the first, that order for the backward pass and the gradient. Other copies for the
+  /// backward pass come as activations go.
+  double bound() const {
+    const double head = static_cast<double>(c_.vocab_size * c_.hidden_size);
+    double joined = 0, linears = head;
+    for (const GroupInfo& group : shape_.groups) {
+      const auto elements = static_cast<double>(group.in * group.out);
+      linears += elements;
+      if (group.linears.size() > 1) joined += elements;
+    }
+    const double copies = half() ? kHalfHoles * (joined + static_cast<double>(step_.trained)) : joined + linears;
+    return element_ * (static_cast<double>(step_.passes) * copies + 2 * head);
+  }
+
+  bool half() const { return step_.dtype == c10::ScalarType::BFloat16; }
 
   const TransformerConfig& c_;
   const TrainingCase& step_;
@@ -138,6 +159,21 @@ class Counter {
 
 MemoryEstimate estimate_memory(const TransformerConfig& config, const TrainingCase& step) {
   return Counter(config, step).run();
+}
+
+MemoryEstimate estimate_answering(const TransformerConfig& config, const AnsweringCase& answers) {
+  const bool encoder = config.encoder_decoder();
+  TrainingCase pass{.dtype = answers.dtype, .labels = answers.slots};
+  (encoder ? pass.source_rows : pass.rows) = answers.slots * answers.prompt;
+  MemoryEstimate all = Counter(config, pass).run();
+  const auto rounded = [](std::int64_t n) { return (n + 15) / 16 * 16; };  // as KeyValueCache has them
+  const std::int64_t own = (encoder ? 1 : answers.prompt) + answers.new_tokens,
+                     positions = rounded(own) + (encoder ? rounded(answers.prompt) : 0),
+                     layers = encoder ? config.num_decoder_layers : config.num_hidden_layers;
+  all.activations = static_cast<double>(c10::elementSize(answers.dtype)) *
+                    static_cast<double>(2 * layers * config.num_key_value_heads * rounded(config.head_dim)) *
+                    static_cast<double>(answers.slots * positions);
+  return all;
 }
 
 std::vector<LinearInfo> linears_of(const TransformerConfig& config) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/adapter/lora.h"
@@ -9,6 +10,7 @@
 #include "core/model/memory_estimate.h"
 #include "core/run/options.h"
 #include "core/strategy/descriptor.h"
+#include "core/strategy/strategy.h"
 
 namespace mneme::run {
 
@@ -32,7 +34,7 @@ std::vector<Row> longest_of(std::vector<Row> rows, std::int64_t count, Count&& t
 template <class Row, class Count>
 std::vector<Row> largest_micro_batch(const TrainOptions& options, std::vector<std::vector<Row>> tasks,
                                      std::uint32_t capabilities, Count&& tokens) {
-  const std::int64_t size = (options.batch_size + options.accumulation - 1) / options.accumulation;
+  const std::int64_t size = options.micro_batch();
   std::vector<Row> all;
   for (const std::vector<Row>& rows : tasks) all.insert(all.end(), rows.begin(), rows.end());
   all = longest_of(std::move(all), size, tokens);
@@ -58,11 +60,29 @@ model::TrainingCase training_case(const RunOptions& options, const model::Transf
 /// Has the step train a LoRA.
 void add_lora(model::TrainingCase& step, const LoraOptions& lora, const model::TransformerConfig& config);
 
-/// Whether activations are computed again: as the options say, or by themselves where a step would take more than nine
-/// tenths of the memory, and less that way.
-/// \param limit bytes that the run may take; 0: unknown
-bool wants_recompute(const RunOptions& options, const model::TransformerConfig& config, const model::TrainingCase& step,
-                     std::int64_t limit);
+/// The data of a run.
+struct RunLoad {
+  std::vector<RowTokens> largest{};  ///< see largest_micro_batch()
+  std::vector<TaskLoad> tasks{};     ///< in stream order
+  std::int64_t questions = 0;        ///< test prompts of all tasks
+  std::int64_t longest_prompt = 0;   ///< tokens, of training rows; those of tests are about as long
+  std::int64_t longest_answer = 0;   ///< tokens that may be generated
+};
+
+/// What a run takes at its peak.
+struct MemoryForecast {
+  model::TrainingCase step;  ///< the largest
+  model::MemoryEstimate bytes;
+};
+
+/// Activations are computed again as the options say, or by themselves where a run would take more than nine tenths of
+/// the memory, and less that way; never where all weights are trained.
+/// \param strategy tells what the method adds \param limit bytes that the run may take; 0: unknown
+MemoryForecast foresee_memory(const RunOptions& options, const model::TransformerConfig& config,
+                              const Strategy& strategy, const RunLoad& load, std::int64_t limit);
+
+/// "1.47 GB", or "2.5 GB, of it 0.6 GB for what the method keeps" where that is much of it.
+std::string memory_text(const model::MemoryEstimate& bytes);
 
 /// Bytes that this run may take: what its launcher lends it (MNEME_MEMORY_LIMIT), else what is free; 0 if unknown.
 std::int64_t memory_limit();

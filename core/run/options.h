@@ -41,7 +41,7 @@ struct RunOptions {
   ModelOptions model;
   AdapterOptions adapter;
   TrainOptions train;
-  std::string recompute = "auto";  ///< activations: auto, always or never, see wants_recompute()
+  std::string recompute = "auto";  ///< activations: auto, always or never, see foresee_memory()
   EvalOptions eval;
   model::GenerateOptions generation;  ///< the keys of `eval` that say how answers are made
   SaveOptions save;

@@ -61,10 +61,10 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
   const Dataset largest =
       largest_micro_batch(options_.train, train_, descriptor_.capabilities,
                           [](const SamplePtr& sample) { return static_cast<std::int64_t>(sample->tokens.size()); });
+  strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   auto model = build_model(options_.model);
   const bool recompute = settle_recompute(model->config(), largest);
   learner_.emplace(std::move(model), learner_options(recompute), *record_);
-  strategy_ = plugin::create_strategy(descriptor_, strategy_params(descriptor_.parameters(), options_.strategy_node));
   trainer_.emplace(*learner_, *strategy_, options_.train, *record_);
   trainer_->rehearse(largest);
   options_.eval.task_id = (descriptor_.capabilities & kTaskIdAtTest) != 0;
@@ -77,13 +77,22 @@ Session::Session(fs::path directory, const config::Node& resolved, plugin::Plugi
 Session::~Session() = default;
 
 bool Session::settle_recompute(const model::TransformerConfig& config, const Dataset& largest) const {
-  std::vector<RowTokens> rows;
-  for (const SamplePtr& sample : largest) rows.push_back({sample->first_label, sample->label_count()});
-  model::TrainingCase step = training_case(options_, config, rows);
-  step.recompute = wants_recompute(options_, config, step, memory_limit());
-  spdlog::info("the largest step has {} tokens; memory foreseen {}{}", step.rows + step.source_rows,
-               model::bytes_text(model::estimate_memory(config, step).total()),
-               step.recompute ? ", activations are computed again" : "");
+  RunLoad load;
+  for (const SamplePtr& sample : largest) load.largest.push_back({sample->first_label, sample->label_count()});
+  for (const Dataset& samples : train_) {
+    TaskLoad& task = load.tasks.emplace_back(TaskLoad{static_cast<double>(samples.size()), 0});
+    for (const SamplePtr& sample : samples) {
+      task.tokens += static_cast<double>(sample->tokens.size());
+      load.longest_prompt = std::max(load.longest_prompt, sample->first_label);
+    }
+  }
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    load.questions += options_.eval.split == "eval" ? tasks_[i].eval_rows : tasks_[i].test_rows;
+    load.longest_answer = std::max(load.longest_answer, stream_.tasks[i].spec().max_new_tokens);
+  }
+  const auto [step, bytes] = foresee_memory(options_, config, *strategy_, load, memory_limit());
+  spdlog::info("the largest step has {} tokens; memory foreseen {}{}", step.rows + step.source_rows, memory_text(bytes),
+               step.recompute ? "; activations are computed again" : "");
   return step.recompute;
 }
 

@@ -36,6 +36,10 @@ double mean_tokens(const MeasuredTask& task, const data::SplitSize& size, std::i
   return std::min(task.tokens(size.prompt_bytes + size.answer_bytes) / rows, static_cast<double>(max_length));
 }
 
+data::Split asked_split(const EvalOptions& eval) {
+  return eval.split == "eval" ? data::Split::kEval : data::Split::kTest;
+}
+
 Load load_of(const RunOptions& options, const std::vector<MeasuredTask>& tasks) {
   Load load;
   const TrainOptions& train = options.train;
@@ -51,8 +55,7 @@ Load load_of(const RunOptions& options, const std::vector<MeasuredTask>& tasks) 
     load.steps += static_cast<double>(steps);
     load.samples += samples;
     load.train_tokens += samples * mean_tokens(tasks[i], rows, options.max_length);
-    const data::SplitSize& asked =
-        tasks[i].size.split(options.eval.split == "eval" ? data::Split::kEval : data::Split::kTest);
+    const data::SplitSize& asked = tasks[i].size.split(asked_split(options.eval));
     load.row_prompts += static_cast<double>(asked.rows);
     load.row_tokens += static_cast<double>(asked.rows) * mean_tokens(tasks[i], asked, options.max_length);
   }
@@ -70,6 +73,25 @@ std::vector<RowTokens> longest_rows(const MeasuredTask& task, const RunOptions& 
     rows.push_back(row);
   }
   return rows;
+}
+
+/// What the run's memory depends on.
+RunLoad memory_load(const RunOptions& options, std::uint32_t capabilities, const std::vector<MeasuredTask>& tasks,
+                    bool encoder_decoder) {
+  RunLoad load;
+  std::vector<std::vector<RowTokens>> longest;
+  for (const MeasuredTask& task : tasks) {
+    longest.push_back(longest_rows(task, options, encoder_decoder));
+    const data::SplitSize& rows = task.size.split(data::Split::kTrain);
+    const auto samples = static_cast<double>(rows.rows);
+    load.tasks.push_back({samples, samples * mean_tokens(task, rows, options.max_length)});
+    load.questions += task.size.split(asked_split(options.eval)).rows;
+    for (const RowTokens& row : longest.back()) load.longest_prompt = std::max(load.longest_prompt, row.prompt);
+    load.longest_answer = std::max(load.longest_answer, task.size.spec.max_new_tokens);
+  }
+  load.largest = largest_micro_batch(options.train, std::move(longest), capabilities,
+                                     [](const RowTokens& row) { return row.prompt + row.answer; });
+  return load;
 }
 
 /// Bytes of text per token.
@@ -104,7 +126,8 @@ Validator::Model& Validator::model(const ModelOptions& options) {
 Forecast Validator::check(const config::Node& resolved) {
   RunOptions options = read_options(resolved);
   const PluginDescriptor& descriptor = plugins_.load(options.strategy);
-  plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
+  const auto strategy =
+      plugin::create_strategy(descriptor, strategy_params(descriptor.parameters(), options.strategy_node));
   Model& model = this->model(options.model);
   const auto tasks = data::check_stream(options.stream_node, streams_);
   std::vector<data::TaskSpec> specs;
@@ -112,23 +135,19 @@ Forecast Validator::check(const config::Node& resolved) {
   options.train.epochs_per_task = epochs_per_task(options.train, specs);
 
   std::vector<MeasuredTask> measured;
-  std::vector<std::vector<RowTokens>> longest;
   for (const data::TaskSize& task : tasks) {
     const std::string& specimen = task.split(data::Split::kTrain).specimen;
     const auto [known, fresh] = model.densities.try_emplace(specimen, 0);
     if (fresh) known->second = density(*model.tokenizer, specimen);
     measured.push_back({task, known->second});
-    longest.push_back(longest_rows(measured.back(), options, model.config.encoder_decoder()));
   }
   const Load load = load_of(options, measured);
   const bool joint = (descriptor.capabilities & kJointTraining) != 0;
   const double rows = rows_after_training(options.eval, static_cast<double>(tasks.size()), joint);
   const auto parameters = static_cast<double>(model.parameters);
-  model::TrainingCase step =
-      training_case(options, model.config,
-                    largest_micro_batch(options.train, std::move(longest), descriptor.capabilities,
-                                        [](const RowTokens& row) { return row.prompt + row.answer; }));
-  step.recompute = wants_recompute(options, model.config, step, memory_limit_);
+  const auto [step, bytes] = foresee_memory(
+      options, model.config, *strategy,
+      memory_load(options, descriptor.capabilities, measured, model.config.encoder_decoder()), memory_limit_);
 
   Forecast forecast;
   forecast.strategy = descriptor.name;
@@ -137,7 +156,7 @@ Forecast Validator::check(const config::Node& resolved) {
   forecast.train_work = 4 * parameters * load.train_tokens;  // forward, and backward through frozen weights
   forecast.eval_work = 2 * parameters * load.row_tokens * rows;
   forecast.first_work = 2 * parameters * load.row_tokens;
-  forecast.memory_bytes = static_cast<std::int64_t>(model::estimate_memory(model.config, step).total());
+  forecast.memory_bytes = static_cast<std::int64_t>(bytes.total());
   forecast.recompute = step.recompute;
   // A method that stores samples keeps what it has seen, as far as its capacity goes.
   double stored_tokens = 0;

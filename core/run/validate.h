@@ -23,7 +23,7 @@ struct Forecast {
   double eval_work = 0;   ///< of the rows of R after training
   double first_work = 0;  ///< of row 0, before any training
   std::int64_t memory_bytes = 0;
-  bool recompute = false;  ///< whether activations are computed again, see wants_recompute()
+  bool recompute = false;  ///< whether activations are computed again, see foresee_memory()
   std::int64_t disk_bytes = 0;
 };
 

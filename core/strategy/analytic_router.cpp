@@ -127,6 +127,16 @@ std::vector<std::int64_t> AnalyticRouter::route(const at::Tensor& inputs) {
   return chosen;
 }
 
+MemoryNeed AnalyticRouter::memory(const AnalyticRouterOptions& options, std::int64_t inputs) {
+  const bool mapped = options.features != "linear";
+  constexpr double kRows = 512;  // SymmetricMatrix keeps the blocks on its diagonal whole
+  const double width = static_cast<double>(mapped ? options.width : inputs),
+               system = 4 * width * (width + std::min(width, kRows)),
+               block = 8 * width * static_cast<double>(options.block);
+  return {.kept = system + (mapped ? 4 * width * static_cast<double>(inputs) : 0),
+          .rest = options.recursive ? 3 * block : system + block};
+}
+
 void AnalyticRouter::visit_state(StateVisitor& visitor) {
   visitor.integer("inputs", inputs_);
   visitor.integers("labels", labels_);

@@ -9,6 +9,7 @@
 
 #include "core/adapter/state.h"
 #include "core/base/random.h"
+#include "core/strategy/memory_need.h"
 #include "core/strategy/symmetric_matrix.h"
 
 namespace mneme {
@@ -58,6 +59,9 @@ class AnalyticRouter {
   const SymmetricMatrix& system() const { return gram_; }
 
   void visit_state(StateVisitor& visitor);
+
+  /// What a router of these options takes. \param inputs d
+  static MemoryNeed memory(const AnalyticRouterOptions& options, std::int64_t inputs);
 
  private:
   void begin(std::int64_t inputs);

@@ -107,11 +107,12 @@ Term Learner::cross_entropy(const ForwardSpec& spec, const Batch& batch, std::st
 
 at::Tensor Learner::gradient_on(const ForwardSpec& spec, const Batch& batch) {
   at::AutoGradMode on(true);
-  const Term term = cross_entropy(spec, batch);
+  at::Tensor loss = cross_entropy(spec, batch).value;
+  if (!loss.requires_grad()) return at::zeros_like(bank_.values());
+  const auto gradients = torch::autograd::grad({loss}, bank_.leaves(), /*grad_outputs=*/{}, /*retain_graph=*/false,
+                                               /*create_graph=*/false, /*allow_unused=*/true);
+  loss.reset();  // and with it what the pass has left: where all weights are trained, copies of them
   at::Tensor flat = at::zeros_like(bank_.values());
-  if (!term.value.requires_grad()) return flat;
-  const auto gradients = torch::autograd::grad({term.value}, bank_.leaves(), /*grad_outputs=*/{},
-                                               /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
   std::int64_t offset = 0;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     const std::int64_t size = bank_.leaves()[i].numel();

@@ -62,8 +62,8 @@ at::Tensor compute_features(Learner& learner, Jobs prompts, std::int64_t layer) 
 }
 }  // namespace
 
-std::int64_t default_shared_layers(const model::Transformer& model) {
-  return std::lround(static_cast<double>(model.config().num_hidden_layers) / 8.0);
+std::int64_t default_shared_layers(const model::TransformerConfig& config) {
+  return std::lround(static_cast<double>(config.num_hidden_layers) / 8.0);
 }
 
 at::Tensor prompt_features(Learner& learner, const PromptBatch& prompts, std::int64_t layer) {
@@ -112,6 +112,15 @@ ForwardSpec SharedStates::resumed(Learner& learner, ForwardSpec spec, const Batc
   spec.first_layer = layer_;
   spec.resume = states.size() == batch.samples.size() ? at::cat(states) : lower_states(learner, batch, layer_).states;
   return spec;
+}
+
+MemoryNeed SharedStates::memory(const MemoryCase& run, std::int64_t layer, std::int64_t budget) {
+  if (layer == 0) return {};
+  double tokens = 0;
+  for (const TaskLoad& task : run.tasks) tokens = std::max(tokens, task.tokens);
+  const bool encoder = run.config.encoder_decoder();
+  return {.kept = std::min(run.states(tokens), static_cast<double>(budget)),
+          .step = run.states(static_cast<double>(encoder ? run.step.source_rows : run.step.rows))};
 }
 
 }  // namespace mneme

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "core/strategy/learner.h"
+#include "core/strategy/memory_need.h"
 
 namespace mneme {
 
 /// The lower layers that a method leaves alone: an eighth of the model's or of its encoder's (4 of 32, 1 of 4, 0 of 2).
-std::int64_t default_shared_layers(const model::Transformer& model);
+std::int64_t default_shared_layers(const model::TransformerConfig& config);
 
 /// What the bare model's layers below `layer` (of an encoder-decoder: of the encoder) make of each prompt: the mean
 /// over its tokens of the hidden states that enter `layer`, each scaled to a root mean square of one. float [P, D].
@@ -37,6 +38,9 @@ class SharedStates {
 
   /// The spec with its lower layers replaced by the states of the batch.
   ForwardSpec resumed(Learner& learner, ForwardSpec spec, const Batch& batch) const;
+
+  /// The most that states of these settings take in a run.
+  static MemoryNeed memory(const MemoryCase& run, std::int64_t layer, std::int64_t budget);
 
  private:
   std::int64_t layer_, budget_;

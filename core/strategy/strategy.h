@@ -7,6 +7,7 @@
 #include "core/adapter/state.h"
 #include "core/event/event.h"
 #include "core/strategy/learner.h"
+#include "core/strategy/memory_need.h"
 #include "core/strategy/sample.h"
 
 namespace mneme {
@@ -105,6 +106,10 @@ class Strategy {
 
   /// Names every piece of state once; adapters live in the bank and are saved there.
   virtual void visit_state(StateVisitor& /*visitor*/) {}
+
+  /// What the method holds beside plain training, by its settings: asked before anything is loaded, for what `plan`
+  /// foretells and for whether activations are computed again. What is a small part of the model counts nothing.
+  virtual MemoryNeed memory(const MemoryCase& /*run*/) const { return {}; }
 };
 
 }  // namespace mneme

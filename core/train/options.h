@@ -22,6 +22,9 @@ struct TrainOptions {
   double epsilon = 1e-8;
   double clip = 1.0;                         ///< largest 2-norm of the gradient; 0: no clipping
   std::string optimizer_reset = "per_task";  ///< per_task: moments start at zero; never: they are carried over
+
+  /// Sequences of a micro-batch, at most.
+  std::int64_t micro_batch() const { return (batch_size + accumulation - 1) / accumulation; }
 };
 
 }  // namespace mneme

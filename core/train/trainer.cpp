@@ -106,7 +106,17 @@ void Trainer::run_rehearsal() {
     const auto views = learner_.bank().views(use.adapter);
     return !views.empty() && views.front().role == ParameterRole::kFree;
   });
-  learner_.gradient_on(spec, make_batch(std::exchange(rehearsal_, {})));
+  // In passes as steps have them: a micro-batch, and perhaps another of replayed samples.
+  const Dataset all = std::exchange(rehearsal_, {});
+  const auto most = static_cast<std::size_t>(options_.micro_batch());
+  at::Tensor loss = at::zeros({}, at::kFloat);
+  for (std::size_t i = 0; i < all.size(); i += most) {
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(i),
+               last = all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), i + most));
+    loss = loss + learner_.cross_entropy(spec, make_batch(Dataset(first, last))).value;
+  }
+  if (loss.requires_grad()) loss.backward();
+  learner_.bank().gradient().zero_();
   learner_.work_ = work;
 }
 

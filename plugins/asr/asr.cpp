@@ -45,9 +45,9 @@ class Asr final : public mneme::Strategy {
   void attach(mneme::Learner& learner) override {
     MNEME_CHECK(learner.options().adapter.kind == "lora", "asr needs low-rank adapters; adapter.kind is '{}', set lora",
                 learner.options().adapter.kind);
-    const std::int64_t layers = learner.model().config().num_hidden_layers;
-    const std::int64_t wanted = shared_layers_.value_or(mneme::default_shared_layers(learner.model()));
-    shared_ = std::max(wanted, learner.options().adapter.lora.first_layer);
+    const mneme::model::TransformerConfig& config = learner.model().config();
+    const std::int64_t layers = config.num_hidden_layers;
+    shared_ = std::max(wanted_layers(config), learner.options().adapter.lora.first_layer);
     MNEME_CHECK(shared_ < layers, "asr shares {} lower layers of a model of {}; at least one must be left for adapters",
                 shared_, layers);
     router_.emplace(router_options_, learner.random("router"));
@@ -103,7 +103,20 @@ class Asr final : public mneme::Strategy {
     visitor.object("check", check_);
   }
 
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
+    const std::int64_t shared = wanted_layers(run.config);
+    mneme::MemoryNeed need = mneme::SharedStates::memory(run, shared, states_budget_);
+    need += mneme::AnalyticRouter::memory(router_options_, run.config.hidden_size);
+    need.kept += run.vectors(static_cast<double>(run.tasks.size()) - 1);
+    need.first_layer = shared;
+    return need;
+  }
+
  private:
+  std::int64_t wanted_layers(const mneme::model::TransformerConfig& config) const {
+    return shared_layers_.value_or(mneme::default_shared_layers(config));
+  }
+
   std::optional<std::int64_t> shared_layers_;
   mneme::AnalyticRouterOptions router_options_;
   std::int64_t general_task_, states_budget_;

@@ -43,6 +43,13 @@ class Ewc final : public mneme::Strategy {
     visitor.tensor("anchor", anchor_);
   }
 
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
+    if (lambda_ == 0) return {};
+    // Fisher diagonal and anchor; of the penalty distance, square and product, then gradients of these; while
+    // the diagonal is taken its sum, and a sample's gradient in parts and as a whole.
+    return {.kept = run.vectors(2), .step = run.tasks.size() > 1 ? run.vectors(4.5) : 0, .rest = run.vectors(3)};
+  }
+
  private:
   double lambda_, decay_;
   std::int64_t fisher_samples_;

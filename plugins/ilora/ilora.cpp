@@ -110,6 +110,23 @@ class Ilora final : public mneme::Strategy {
     if (probe_) visitor.object("probe", *probe_);
   }
 
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
+    mneme::MemoryNeed need{.kept = run.vectors(1), .rest = run.vectors(1)};
+    if (gamma_ == 0 || run.tasks.size() < 2) return need;
+    // Half of the rows are replayed: the slow adapter's hidden states of these and gradients of the fast one's; to be
+    // compared in fp32, both states in bf16 are copied.
+    const auto& config = run.config;
+    const bool all = hidden_ == mneme::model::HiddenStates::kAll;
+    const auto states = [&](std::int64_t rows, std::int64_t layers) {
+      return run.states(0.5 * static_cast<double>(rows) * static_cast<double>(all ? layers + 1 : 1));
+    };
+    double bytes =
+        states(run.step.rows, config.encoder_decoder() ? config.num_decoder_layers : config.num_hidden_layers);
+    if (all) bytes += states(run.step.source_rows, config.num_hidden_layers);
+    need.step = (run.step.dtype == c10::ScalarType::BFloat16 ? 6 : 2) * bytes;
+    return need;
+  }
+
  private:
   /// The batch as the released code pads it: token 0 on the left up to the longest sequence, which is seen like any
   /// other token, and is a label too if `labelled`.

@@ -149,6 +149,14 @@ class Kif final : public mneme::Strategy {
       visitor.object("memory/" + std::to_string(i), memory_[static_cast<std::size_t>(i)]);
   }
 
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
+    // Old values and two averages, with a memory what it may train; the gradient of the orthogonality; at the fusion
+    // importances, what is kept of each parameter, and the result.
+    const bool orthogonal = by_rank_ && orthogonality_ > 0;
+    return {
+        .kept = run.vectors(memory_size_ > 0 ? 4 : 3), .step = run.vectors(orthogonal ? 1 : 0), .rest = run.vectors(3)};
+  }
+
  private:
   /// Fuses the weights of before and after the training, and accumulates the importances.
   void fuse(mneme::Learner& learner) {

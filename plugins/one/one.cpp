@@ -28,6 +28,10 @@ class One final : public mneme::Strategy {
 
   void visit_state(mneme::StateVisitor& visitor) override { visitor.integers("adapters", adapters_); }
 
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
+    return {.kept = run.vectors(static_cast<double>(run.tasks.size()) - 1)};  // the adapters of the other tasks
+  }
+
  private:
   std::vector<mneme::AdapterId> adapters_;  // by task; 0: not learnt yet
 };

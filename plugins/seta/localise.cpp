@@ -33,6 +33,9 @@ std::vector<mneme::Batch> calibration(Learner& learner, const TaskView& task, st
   return batches;
 }
 
+/// Elements whose dense gradients exist together.
+constexpr std::int64_t kAtOnce = std::int64_t{1} << 26;
+
 /// A number per element, for choices by chance.
 at::Tensor random_scores(mneme::RandomStream& random, std::int64_t count) {
   at::Tensor scores = at::empty({count}, at::kFloat);
@@ -111,7 +114,6 @@ class ComponentScores {
 /// Sensitivity of single elements, mean over batches of |w · dw| if weighted, else of dw²: [out · in] for each linear.
 std::vector<at::Tensor> element_scores(Learner& learner, const std::vector<std::int64_t>& linears,
                                        const std::vector<mneme::Batch>& batches, bool weighted) {
-  constexpr std::int64_t kAtOnce = std::int64_t{1} << 26;  // elements whose dense gradients exist together
   std::map<std::string, at::Tensor> weights;
   for (const auto& [name, weight] : learner.model().weights()) weights[name] = weight.detach();
   std::vector<at::Tensor> scores;
@@ -313,6 +315,35 @@ AdapterId localise(Learner& learner, const TaskView& task, const LocaliseOptions
   const AdapterId adapter = made.adapter;
   table.tasks[task.task()] = std::move(made);
   return adapter;
+}
+
+mneme::MemoryNeed units_memory(const mneme::MemoryCase& run, const LocaliseOptions& options) {
+  const auto tasks = static_cast<double>(run.tasks.size());
+  const bool shares = options.share && tasks > 1;
+  if (!options.elements) {
+    // An adapter and importances per task, anchor and stiffness of the last; the penalty on shared units. Before it the
+    // probe with all units that there are: its values, gradients, their sum, and these as units.
+    const double penalty = shares ? 5 : 0, probe = shares && !options.random ? 8 * tasks : 0;
+    return {.kept = run.vectors(2 * tasks + 1), .step = run.vectors(std::max(penalty, probe))};
+  }
+  double all = 0, largest = 0, inputs = 0;
+  const auto linears = mneme::model::linears_of(run.config);
+  for (const std::int64_t index : run.step.adapted) {
+    const auto& linear = linears[static_cast<std::size_t>(index)];
+    const auto elements = static_cast<double>(linear.in * linear.out);
+    all += elements;
+    largest = std::max(largest, elements);
+    inputs += static_cast<double>(linear.in);
+  }
+  const double taken = options.density > 0 ? options.density * all : static_cast<double>(run.step.trained);
+  // Of a task: positions (8 bytes), values, importances; of the last one anchor, stiffness, gradient and moments. In a
+  // pass the dense update of each linear, and its input in fp32. Where elements are scored each has its position,
+  // weight (twice), value, gradient in parts and as a whole, dense update and sum.
+  const double scored = options.random ? 0 : std::min(all, static_cast<double>(kAtOnce) + largest);
+  const bool half = run.step.dtype == c10::ScalarType::BFloat16;
+  const double copies = half ? 4 * inputs * static_cast<double>(run.step.rows + run.step.source_rows) : 0;
+  return {.kept = 16 * tasks * taken + 24 * taken - run.vectors(4),
+          .step = std::max(4 * all, 36 * scored) + 4 * largest + copies};
 }
 
 }  // namespace seta

@@ -26,4 +26,7 @@ struct LocaliseOptions {
 mneme::AdapterId localise(mneme::Learner& learner, const mneme::TaskView& task, const LocaliseOptions& options,
                           UnitTable& table);
 
+/// What localising takes, and the units of all tasks once they are made.
+mneme::MemoryNeed units_memory(const mneme::MemoryCase& run, const LocaliseOptions& options);
+
 }  // namespace seta

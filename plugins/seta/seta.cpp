@@ -81,7 +81,7 @@ class Seta final : public mneme::Strategy {
         learner.options().adapter.kind == "lora",
         "seta keeps the model frozen; adapter.kind is '{}', set lora (its targets say which weights have experts)",
         learner.options().adapter.kind);
-    if (!gate_layer_) gate_layer_ = mneme::default_shared_layers(learner.model());
+    if (!gate_layer_) gate_layer_ = mneme::default_shared_layers(learner.model().config());
     MNEME_CHECK(*gate_layer_ <= learner.model().config().num_hidden_layers, "gate_layer {} of a model of {} layers",
                 *gate_layer_, learner.model().config().num_hidden_layers);
   }
@@ -164,6 +164,12 @@ class Seta final : public mneme::Strategy {
     visitor.object("units", table_);
     visitor.object("gate", *gate_);
     visitor.object("check", check_);
+  }
+
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override {
+    mneme::MemoryNeed need = seta::units_memory(run, localise_);
+    need += mneme::AnalyticRouter::memory({}, run.config.hidden_size);  // the other gates take less
+    return need;
   }
 
  private:

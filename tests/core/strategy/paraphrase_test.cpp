@@ -107,7 +107,7 @@ Routed routed(Reader& reader, std::int64_t layer) {
 
 TEST_CASE("the router of mini8 finds the task of held-out prompts, without their cue and paraphrased", "[router]") {
   Reader reader;
-  const Routed part = routed(reader, default_shared_layers(reader.learner().model()));
+  const Routed part = routed(reader, default_shared_layers(reader.learner().model().config()));
   CHECK(part.plain >= 0.98);
   CHECK(part.stripped >= 0.98);
   // 0.83 when this was written: the two stances lose most, of whose prompts the instruction is half.

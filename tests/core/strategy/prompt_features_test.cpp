@@ -23,7 +23,9 @@ struct Fixture {
 };
 }  // namespace
 
-TEST_CASE("an eighth of the layers is shared", "[features]") { CHECK(default_shared_layers(*toy_model()) == 0); }
+TEST_CASE("an eighth of the layers is shared", "[features]") {
+  CHECK(default_shared_layers(toy_model()->config()) == 0);
+}
 
 TEST_CASE("features are the mean of normalised hidden states of the prompt alone", "[features]") {
   Fixture f;

@@ -108,11 +108,10 @@ int show(const ModelSettings& s) {
   const model::TrainingCase step = training_case(c, s);
   fmt::print("\npeak memory, {}, {} sequences of {} + {} tokens\n", s.dtype, s.batch, s.prompt_tokens, s.answer_tokens);
   print_estimate(fmt::format("LoRA {} of rank {}", s.targets, s.rank), model::estimate_memory(c, step));
-  model::TrainingCase answering = step;
-  answering.adapted.clear();
-  answering.trained = 0;
-  answering.labels = s.batch;
-  print_estimate("answering", model::estimate_memory(c, answering));
+  print_estimate("answering", model::estimate_answering(c, {.dtype = run::scalar_type(s.dtype),
+                                                            .slots = s.batch,
+                                                            .prompt = s.prompt_tokens,
+                                                            .new_tokens = s.answer_tokens}));
   return kSuccess;
 }
 

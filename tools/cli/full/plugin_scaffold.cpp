@@ -41,6 +41,8 @@ class @Class@ final : public mneme::Strategy {
 
   void visit_state(mneme::StateVisitor& visitor) override { visitor.tensor("anchor", anchor_); }
 
+  mneme::MemoryNeed memory(const mneme::MemoryCase& run) const override { return {.kept = run.vectors(1)}; }
+
  private:
   double strength_;
   at::Tensor anchor_;  // [n]; undefined before the first task has ended
