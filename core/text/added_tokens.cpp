@@ -7,8 +7,6 @@
 namespace mneme::text {
 
 namespace {
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
 /// Where the last character of a non-empty text starts.
 std::size_t last_character(std::string_view text) {
   std::size_t i = text.size() - 1;
@@ -65,12 +63,22 @@ AddedTokens::Matcher AddedTokens::matcher_of(std::vector<std::pair<std::string, 
   std::sort(texts.begin(), texts.end());
   texts.erase(std::unique(texts.begin(), texts.end(), [](const auto& a, const auto& b) { return a.first == b.first; }),
               texts.end());
-  std::erase_if(texts, [](const auto& entry) { return entry.first.empty(); });
   Matcher made;
   if (texts.empty()) return made;
+  if (texts[0].first.empty()) {
+    made.empty = texts[0].second;
+    texts.erase(texts.begin());
+  }
   for (const auto& [text, id] : texts) made.starts[static_cast<unsigned char>(text[0])] = true;
   made.trie = std::make_unique<PrefixTrie>(texts);
   return made;
+}
+
+std::pair<std::size_t, std::int32_t> AddedTokens::Matcher::at(std::string_view text, std::size_t place) const {
+  std::pair<std::size_t, std::int32_t> longest{0, empty};
+  if (place < text.size() && starts[static_cast<unsigned char>(text[place])])
+    trie->prefixes(text.substr(place), [&](std::size_t size, std::int32_t id) { longest = {size, id}; });
+  return longest;
 }
 
 void AddedTokens::finish(const Normalizer* normalizer) {
@@ -80,7 +88,7 @@ void AddedTokens::finish(const Normalizer* normalizer) {
       raw.emplace_back(token.content, id);
       continue;
     }
-    Stretch stretch{token.content, true, false};
+    Stretch stretch{token.content};
     if (normalizer != nullptr) normalizer->apply(stretch);
     if (stretch.text != token.content) normalized_text_[id] = stretch.text;
     normalized.emplace_back(stretch.text, id);
@@ -92,31 +100,25 @@ void AddedTokens::finish(const Normalizer* normalizer) {
 std::vector<AddedTokens::Part> AddedTokens::find(std::string_view text, bool normalized) const {
   const Matcher& matcher = normalized ? normalized_ : raw_;
   std::vector<Part> parts;
-  std::size_t done = 0;
-  for (std::size_t at = 0; matcher.trie != nullptr && at < text.size();) {
-    std::size_t length = 0;
-    std::int32_t id = -1;
-    if (matcher.starts[static_cast<unsigned char>(text[at])])
-      matcher.trie->prefixes(text.substr(at), [&](std::size_t size, std::int32_t found) {
-        length = size;  // the longest comes last
-        id = found;
-      });
-    if (length == 0) {
-      ++at;
-      continue;
-    }
-    const auto entry = by_id_.find(id);
+  std::size_t done = 0, matched = std::string_view::npos;
+  for (std::size_t at = 0; matcher.trie != nullptr && at <= text.size();) {
+    const auto [length, id] = matcher.at(text, at);
     std::size_t begin = at, end = at + length;
-    at = end;
+    at = length > 0 ? end : at + 1;
+    if (length > 0) matched = end;
+    // The empty token is between any two characters, but not right behind another token.
+    if (id < 0 || (length == 0 && (begin == matched || (begin < text.size() && is_continuation(text[begin])))))
+      continue;
+    const auto entry = by_id_.find(id);
     const AddedToken& token = entry->second;
     if (token.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     if (token.lstrip) begin = std::max(trailing_space(text.substr(0, begin)), done);
     if (token.rstrip) end += leading_space(text.substr(end));
     if (done < begin) parts.push_back({done, begin, nullptr});
-    parts.push_back({begin, end, &entry->first});
+    if (begin < end) parts.push_back({begin, end, &entry->first});  // another may have taken its blanks
     done = end;
   }
-  if (done != text.size()) parts.push_back({done, text.size(), nullptr});
+  if (done < text.size()) parts.push_back({done, text.size(), nullptr});
   return parts;
 }
 

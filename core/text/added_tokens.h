@@ -54,6 +54,9 @@ class AddedTokens {
   struct Matcher {
     std::unique_ptr<const PrefixTrie> trie;  ///< none if no token is looked for
     std::array<bool, 256> starts{};          ///< by the first byte of a token
+    std::int32_t empty = -1;                 ///< the token of which the normalizer leaves nothing, -1 for none
+    /// The longest token at a place; its bytes, and its id, -1 for none.
+    std::pair<std::size_t, std::int32_t> at(std::string_view text, std::size_t place) const;
   };
   static Matcher matcher_of(std::vector<std::pair<std::string, std::int32_t>> texts);
 

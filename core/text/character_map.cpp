@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/unicode.h"
+#include "core/text/front_walk.h"
 #include "core/text/normalizer.h"
 #include "core/text/token_pattern.h"
 #include "core/text/unicode_data.h"
@@ -51,14 +52,18 @@ class CharacterMap final : public Normalizer {
     while (same < text.size() && is_plain(text, same)) ++same;
     if (same == text.size()) return;
     std::string out(text.substr(0, same));
+    FrontWalk walk(text, stretch.front);
+    for (std::size_t i = 0; i < same; ++i) walk.put(1, 1);
     const auto emit = [&](std::size_t begin, std::size_t end) {
       if (end == begin + 1 && is_plain(text, begin)) {
         out += text[begin];
+        walk.put(1, 1);
       } else {
-        append_grapheme(text.substr(begin, end - begin), out);
+        append_grapheme(text.substr(begin, end - begin), out, walk);
       }
     };
     for_each_grapheme(text, same, emit);
+    stretch.front = walk.front();
     stretch.text = std::move(out);
   }
 
@@ -101,19 +106,33 @@ class CharacterMap final : public Normalizer {
     return at;
   }
 
-  void append_grapheme(std::string_view grapheme, std::string& out) const {
+  void append_grapheme(std::string_view grapheme, std::string& out, FrontWalk& walk) const {
     constexpr std::size_t kLongestWhole = 5;
     if (grapheme.size() <= kLongestWhole) {
       if (const auto whole = find(grapheme)) {
         out += *whole;
+        follow(grapheme, *whole, walk);
         return;
       }
     }
     for (std::size_t i = 0, length = 0; i < grapheme.size(); i += length) {
       first_code_point(grapheme.substr(i), length);
       const std::string_view character = grapheme.substr(i, length);
-      out += find(character).value_or(character);
+      const std::string_view replacement = find(character).value_or(character);
+      out += replacement;
+      follow(character, replacement, walk);
     }
+  }
+
+  /// The new characters stand for one old one each, those in excess for none, the last one for all that are left.
+  static void follow(std::string_view old, std::string_view replacement, FrontWalk& walk) {
+    int left = 0;
+    for (const char c : old) left += is_continuation(c) ? 0 : 1;
+    for (std::size_t i = 0, length = 0; i<replacement.size(); i += length, left -= left> 0 ? 1 : 0) {
+      first_code_point(replacement.substr(i), length);
+      walk.put(length, left > 0 ? 1 : 0);
+    }
+    walk.widen(left);
   }
 
   std::uint32_t unit(std::size_t i) const {

@@ -2,7 +2,7 @@
 
 #include <openssl/evp.h>
 
-#include <array>
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "core/text/byte_characters.h"
@@ -35,7 +35,7 @@ class Steps final : public Normalizer {
 class Form final : public Normalizer {
  public:
   explicit Form(NormalForm form) : form_(form) {}
-  void apply(Stretch& stretch) const override { form_.apply(stretch.text); }
+  void apply(Stretch& stretch) const override { form_.apply(stretch.text, stretch.front); }
 
  private:
   UnicodeNormalizer form_;
@@ -45,7 +45,9 @@ class Prepend final : public Normalizer {
  public:
   explicit Prepend(std::string text) : text_(std::move(text)) {}
   void apply(Stretch& stretch) const override {
-    if (!stretch.text.empty() && !stretch.continues) stretch.text.insert(0, text_);
+    if (stretch.text.empty() || stretch.continues) return;
+    stretch.text.insert(0, text_);
+    if (stretch.front > 0) stretch.front += text_.size();
   }
 
  private:
@@ -58,19 +60,21 @@ class Replace final : public Normalizer {
   void apply(Stretch& stretch) const override {
     const std::string_view text = stretch.text;
     std::string out;
-    std::size_t done = 0;
+    std::size_t done = 0, front = 0;
+    const auto keep = [&](std::size_t end) {
+      out += text.substr(done, end - done);
+      front += std::min(end, std::max(done, stretch.front)) - done;
+    };
     pattern_.for_each(text, [&](std::size_t begin, std::size_t end) {
-      // Characters put in take the place of the last one taken out.
-      std::size_t first = 0;
-      if (begin == 0 && end > 0) first_code_point(text, first);
-      if (begin == 0 && (content_.empty() || end > first)) stretch.at_start = false;
-      out += text.substr(done, begin - done);
+      keep(begin);
       out += content_;
+      if (stretch.front > 0 && end <= stretch.front)
+        front += content_.size();  // it takes the place of the last character taken out
       done = end;
     });
-    if (done == 0 && out.empty()) return;
-    out += text.substr(done);
+    keep(text.size());
     stretch.text = std::move(out);
+    stretch.front = front;
   }
 
  private:
@@ -80,12 +84,18 @@ class Replace final : public Normalizer {
 
 class Lowercase final : public Normalizer {
  public:
-  void apply(Stretch& stretch) const override { stretch.text = lower_case(stretch.text); }
+  void apply(Stretch& stretch) const override {
+    stretch.front = lower_case(std::string_view(stretch.text).substr(0, stretch.front)).size();
+    stretch.text = lower_case(stretch.text);
+  }
 };
 
 class ByteCharacters final : public Normalizer {
  public:
-  void apply(Stretch& stretch) const override { stretch.text = to_byte_characters(stretch.text); }
+  void apply(Stretch& stretch) const override {
+    stretch.front = to_byte_characters(std::string_view(stretch.text).substr(0, stretch.front)).size();
+    stretch.text = to_byte_characters(stretch.text);
+  }
 };
 
 class Strip final : public Normalizer {
@@ -95,7 +105,7 @@ class Strip final : public Normalizer {
     std::string_view text = stretch.text;
     std::size_t length = 0, kept = 0;
     while (left_ && !text.empty() && is_white_space(first_code_point(text, length))) text.remove_prefix(length);
-    if (text.size() < stretch.text.size()) stretch.at_start = false;
+    stretch.front -= std::min(stretch.front, stretch.text.size() - text.size());
     if (right_) {
       for (std::size_t i = 0; i < text.size(); i += length)
         if (!is_white_space(first_code_point(text.substr(i), length))) kept = i + length;
@@ -113,19 +123,16 @@ class Filter : public Normalizer {
  public:
   void apply(Stretch& stretch) const override {
     std::string out;
+    std::size_t front = 0;
     out.reserve(stretch.text.size());
     const std::string_view text = stretch.text;
     for (std::size_t i = 0, length = 0; i < text.size(); i += length) {
       const char32_t c = first_code_point(text.substr(i), length);
-      if (drops(c)) {
-        if (i == 0) stretch.at_start = false;
-      } else if (blanks(c)) {
-        out += ' ';
-      } else {
-        out += text.substr(i, length);
-      }
+      if (!drops(c)) out += blanks(c) ? " " : text.substr(i, length);
+      if (i < stretch.front) front = out.size();
     }
     stretch.text = std::move(out);
+    stretch.front = front;
   }
 
  private:

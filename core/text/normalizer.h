@@ -12,7 +12,7 @@ namespace mneme::text {
 /// A stretch of a text on its way through the pipeline.
 struct Stretch {
   std::string text;
-  bool at_start = true;    ///< its first character is (made from) the first one of the whole text
+  std::size_t front = 0;   ///< bytes at its start that are made from the first character of the whole text
   bool continues = false;  ///< goes on where another text ends: what puts a blank in front of a text must not
 };
 

@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/unicode.h"
+#include "core/text/unicode_data.h"
 
 namespace mneme::text {
 
@@ -66,9 +67,10 @@ TokenIds PipelineTokenizer::encode(std::string_view utf8, bool continues) const 
       ids.push_back(*part.id);
       continue;
     }
-    const bool first = part.begin == 0;
-    encode_stretch({std::string(utf8.substr(part.begin, part.end - part.begin)), first, first && continues}, *workspace,
-                   ids);
+    std::size_t front = 0;  // the length of the first character
+    if (part.begin == 0) first_code_point(utf8, front);
+    encode_stretch({std::string(utf8.substr(part.begin, part.end - part.begin)), front, front > 0 && continues},
+                   *workspace, ids);
   }
   give_back(std::move(workspace));
   return ids;
@@ -78,7 +80,7 @@ void PipelineTokenizer::encode_stretch(Stretch stretch, Workspace& workspace, To
   if (parts_.normalizer != nullptr) parts_.normalizer->apply(stretch);
   const std::string_view text = stretch.text;
   if (!parts_.added.looks_in_normalized()) {
-    if (!text.empty()) encode_words({text, stretch.at_start, stretch.continues}, workspace, ids);
+    if (!text.empty()) encode_words({text, stretch.front, stretch.continues}, workspace, ids);
     return;
   }
   for (const AddedTokens::Part& part : parts_.added.find(text, true)) {
@@ -86,10 +88,9 @@ void PipelineTokenizer::encode_stretch(Stretch stretch, Workspace& workspace, To
       ids.push_back(*part.id);
       continue;
     }
-    const bool first = part.begin == 0;
-    encode_words(
-        {text.substr(part.begin, part.end - part.begin), first && stretch.at_start, first && stretch.continues},
-        workspace, ids);
+    encode_words({text.substr(part.begin, part.end - part.begin), stretch.front - std::min(stretch.front, part.begin),
+                  part.begin == 0 && stretch.continues},
+                 workspace, ids);
   }
 }
 

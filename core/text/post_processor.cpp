@@ -69,9 +69,10 @@ Surroundings make_surroundings(const Json* value, const std::string& where) {
     made = from_pair(fields);
   } else if (type == "Sequence") {
     for (const Json& step : fields.array("processors")) {
-      Surroundings outer = make_surroundings(&step, fields.where("processors"));
-      made.before.insert(made.before.begin(), outer.before.begin(), outer.before.end());
-      made.after.insert(made.after.end(), outer.after.begin(), outer.after.end());
+      Surroundings own = make_surroundings(&step, fields.where("processors"));
+      const auto adds = [](const Surroundings& some) { return !some.before.empty() || !some.after.empty(); };
+      if (adds(made) && adds(own)) fields.fail("processors", "has two that add tokens, which is not supported");
+      if (adds(own)) made = std::move(own);
     }
   } else if (type != "ByteLevel") {
     fields.fail("type", fmt::format("'{}' is not supported; expected TemplateProcessing, ByteLevel, BertProcessing, "

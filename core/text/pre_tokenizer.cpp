@@ -24,9 +24,9 @@ struct Span {
   bool match;
 };
 
-/// The part of a piece; its first part starts where it does.
 Piece part_of(const Piece& piece, std::size_t begin, std::size_t end) {
-  return {piece.text.substr(begin, end - begin), begin == 0 && piece.at_start, begin == 0 && piece.continues};
+  const std::size_t front = piece.front - std::min(piece.front, begin);
+  return {piece.text.substr(begin, end - begin), front, begin == 0 && piece.continues};
 }
 
 void append_part(const Piece& piece, std::size_t begin, std::size_t end, Pieces& out) {
@@ -132,8 +132,8 @@ class Metaspace final : public PreTokenizer {
     Pieces out;
     out.reserve(pieces.size());
     for (const Piece& piece : pieces) {
-      const std::string_view text = store.keep(replaced(piece));
-      const Piece whole{text, piece.at_start, piece.continues};
+      const Piece whole = replaced(piece, store);
+      const std::string_view text = whole.text;
       std::size_t begin = 0;
       for (std::size_t i = splits_ ? text.find(replacement_, 1) : text.npos; i != text.npos;
            i = text.find(replacement_, i + 1)) {
@@ -146,19 +146,22 @@ class Metaspace final : public PreTokenizer {
   }
 
  private:
-  std::string replaced(const Piece& piece) const {
-    const bool wanted = prefix_ == Prefix::kAlways || (prefix_ == Prefix::kFirst && piece.at_start);
+  Piece replaced(const Piece& piece, TextStore& store) const {
+    const bool wanted = prefix_ == Prefix::kAlways || (prefix_ == Prefix::kFirst && piece.front > 0);
     const bool has_one = piece.text[0] == ' ' || piece.text.starts_with(replacement_);
     std::string out;
     out.reserve(piece.text.size() + piece.text.size() / 4 + replacement_.size());
     if (wanted && !has_one && !piece.continues) out += replacement_;
+    const std::size_t old_front = std::min(piece.front, piece.text.size());
+    std::size_t front = old_front > 0 ? out.size() : 0;
     for (std::size_t i = 0; i < piece.text.size();) {
       const std::size_t blank = std::min(piece.text.find(' ', i), piece.text.size());
       out += piece.text.substr(i, blank - i);
       if (blank < piece.text.size()) out += replacement_;
       i = blank + 1;
     }
-    return out;
+    for (const char c : piece.text.substr(0, old_front)) front += c == ' ' ? replacement_.size() : 1;
+    return {store.keep(std::move(out)), front, piece.continues};
   }
 
   std::string replacement_;
@@ -178,11 +181,17 @@ class ByteLevel final : public PreTokenizer {
   }
 
   void split(Pieces& pieces, TextStore& store) const override {
-    for (Piece& piece : pieces)
-      if (prefix_ && !piece.continues && piece.text[0] != ' ') piece.text = store.keep(" " + std::string(piece.text));
+    for (Piece& piece : pieces) {
+      if (!prefix_ || piece.continues || piece.text[0] == ' ') continue;
+      piece.text = store.keep(" " + std::string(piece.text));
+      if (piece.front > 0) ++piece.front;
+    }
     if (split_) split_->split(pieces, store);
     if (last_) return;
-    for (Piece& piece : pieces) piece.text = store.keep(to_byte_characters(piece.text));
+    for (Piece& piece : pieces) {
+      piece.front = to_byte_characters(piece.text.substr(0, piece.front)).size();
+      piece.text = store.keep(to_byte_characters(piece.text));
+    }
   }
   bool leaves_bytes() const override { return last_; }
 
@@ -246,6 +255,11 @@ TokenPattern class_pattern(const std::string& ranges) {
   return TokenPattern::regex(fmt::format("[{}]", ranges), "pre_tokenizer");
 }
 
+TokenPattern words_or_signs() {
+  return TokenPattern::regex(
+      fmt::format("(?:(?![{0}])[\\w{1}])+|(?:[{0}]|[^\\w\\s{1}])+", not_in_words(), also_in_words()), "pre_tokenizer");
+}
+
 std::unique_ptr<PreTokenizer> make_split(JsonFields& fields) {
   TokenPattern pattern = make_pattern(fields.object("pattern"), fields.where("pattern"));
   const Behavior behavior = behavior_of(fields, fields.text("behavior"));
@@ -269,8 +283,7 @@ std::unique_ptr<PreTokenizer> make_simple(const std::string& type, JsonFields& f
   if (type == "Punctuation")
     return std::make_unique<Split>(class_pattern(punctuation_ranges()),
                                    behavior_of(fields, fields.text("behavior", "Isolated")));
-  if (type == "Whitespace")
-    return std::make_unique<Split>(TokenPattern::regex("\\w+|[^\\w\\s]+", "pre_tokenizer"), Behavior::kRemoved, true);
+  if (type == "Whitespace") return std::make_unique<Split>(words_or_signs(), Behavior::kRemoved, true);
   fields.fail("type", fmt::format("'{}' is not supported; expected Sequence, ByteLevel, Metaspace, Split, Digits, "
                                   "Punctuation, Whitespace or WhitespaceSplit",
                                   type));

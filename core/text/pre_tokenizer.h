@@ -13,7 +13,7 @@ namespace mneme::text {
 /// A part of a text that is split further or, in the end, a word for the model.
 struct Piece {
   std::string_view text;   ///< never empty
-  bool at_start = false;   ///< starts where the whole text does
+  std::size_t front = 0;   ///< bytes at its start that are made from the first character of the whole text
   bool continues = false;  ///< starts where the text does, and that one goes on where another ends
 };
 using Pieces = std::vector<Piece>;

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/unicode.h"
+#include "core/text/front_walk.h"
 
 namespace mneme::text {
 
@@ -57,11 +58,12 @@ std::unordered_map<char32_t, std::u32string> mappings(std::string_view table) {
 }  // namespace
 
 std::optional<std::string> pcre2_property(std::string_view name) {
-  struct Category {
+  struct Property {
     std::string_view name;
-    std::span<const CodeRange> newer;  ///< what PCRE2 does not know yet
+    std::span<const CodeRange> ranges;
   };
-  static constexpr std::array<Category, 15> kCategories{{{"L", kNewerL},
+  // With what PCRE2 does not know yet.
+  static constexpr std::array<Property, 15> kCategories{{{"L", kNewerL},
                                                          {"N", kNewerN},
                                                          {"M", kNewerM},
                                                          {"P", kNewerP},
@@ -76,17 +78,32 @@ std::optional<std::string> pcre2_property(std::string_view name) {
                                                          {"Zs", {}},
                                                          {"Zl", {}},
                                                          {"Zp", {}}}};
-  for (const Category& category : kCategories)
-    if (category.name == name) return fmt::format("\\p{{{}}}{}", name, pcre2_ranges(category.newer));
+  static constexpr std::array<Property, 11> kScripts{{{"Arabic", kArabic},
+                                                      {"Cyrillic", kCyrillic},
+                                                      {"Devanagari", kDevanagari},
+                                                      {"Greek", kGreek},
+                                                      {"Han", kHan},
+                                                      {"Hangul", kHangul},
+                                                      {"Hebrew", kHebrew},
+                                                      {"Hiragana", kHiragana},
+                                                      {"Katakana", kKatakana},
+                                                      {"Latin", kLatin},
+                                                      {"Thai", kThai}}};
+  for (const Property& category : kCategories)
+    if (category.name == name) return fmt::format("\\p{{{}}}{}", name, pcre2_ranges(category.ranges));
+  for (const Property& script : kScripts)
+    if (script.name == name) return pcre2_ranges(script.ranges);
   return std::nullopt;
 }
 
 std::string word_ranges() { return pcre2_ranges(kWord); }
+std::string also_in_words() { return pcre2_ranges(kAlsoInWords); }
+std::string not_in_words() { return pcre2_ranges(kNotInWords); }
 std::string newer_mark_ranges() { return pcre2_ranges(kNewerM); }
 std::string punctuation_ranges() { return pcre2_ranges(kPunctuation); }
 std::string numeric_ranges() { return pcre2_ranges(kNumeric); }
 
-bool is_word(char32_t c) { return contains(kWord, c); }
+bool is_word(char32_t c) { return contains(kWord, c) ? !contains(kNotInWords, c) : contains(kAlsoInWords, c); }
 bool is_mark(char32_t c) { return contains(kMarks, c); }
 
 bool is_white_space(char32_t c) {
@@ -139,11 +156,11 @@ constexpr char32_t kLeads = 19, kVowels = 21, kTrails = 28, kSyllables = kLeads 
 
 bool is_syllable(char32_t c) { return c >= kSyllable && c < kSyllable + kSyllables; }
 
-void decompose(char32_t c, std::u32string& out) {
+std::u32string decompose(char32_t c) {
   const char32_t index = c - kSyllable;
-  out += kLead + index / (kVowels * kTrails);
-  out += kVowel + index % (kVowels * kTrails) / kTrails;
+  std::u32string out{kLead + index / (kVowels * kTrails), kVowel + index % (kVowels * kTrails) / kTrails};
   if (index % kTrails != 0) out += kTrail + index % kTrails;
+  return out;
 }
 
 std::optional<char32_t> compose(char32_t a, char32_t b) {
@@ -172,47 +189,57 @@ struct UnicodeNormalizer::Tables {
     return found == classes.end() ? 0 : found->second;
   }
 
-  void decompose(char32_t c, std::u32string& out) const {
-    if (hangul::is_syllable(c)) return hangul::decompose(c, out);
+  /// A character of the form and how many of the text it stands for (FrontWalk).
+  struct Unit {
+    char32_t c;
+    int stands_for;
+  };
+  using Units = std::vector<Unit>;
+
+  void decompose(char32_t c, Units& out) const {
     const auto found = decompositions.find(c);
-    found == decompositions.end() ? out += c : out += found->second;
+    const std::u32string parts = hangul::is_syllable(c)          ? hangul::decompose(c)
+                                 : found == decompositions.end() ? std::u32string(1, c)
+                                                                 : found->second;
+    for (std::size_t i = 0; i < parts.size(); ++i) out.push_back({parts[i], i == 0 ? 1 : 0});
   }
 
   /// Marks in a row by ascending class, equal ones in their order.
-  void order(std::u32string& text) const {
+  void order(Units& text) const {
+    const auto class_of = [&](const Unit& unit) { return combining_class(unit.c); };
     for (auto first = text.begin(); first != text.end();) {
-      if (combining_class(*first) == 0) {
+      if (class_of(*first) == 0) {
         ++first;
         continue;
       }
-      auto last = std::find_if(first, text.end(), [&](char32_t c) { return combining_class(c) == 0; });
-      std::stable_sort(first, last, [&](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
+      auto last = std::find_if(first, text.end(), [&](const Unit& unit) { return class_of(unit) == 0; });
+      std::stable_sort(first, last, [&](const Unit& a, const Unit& b) { return class_of(a) < class_of(b); });
       first = last;
     }
   }
 
   /// The canonical composition algorithm (The Unicode Standard, D117).
-  void compose(std::u32string& text) const {
+  void compose(Units& text) const {
     std::optional<std::size_t> starter;
     std::size_t end = 0;
     int last_class = 0;
-    for (const char32_t c : text) {
-      const int own = combining_class(c);
+    for (const Unit unit : text) {
+      const int own = combining_class(unit.c);
       const bool blocked = starter && end > *starter + 1 && last_class >= own;
-      const auto both = starter && !blocked ? compose(text[*starter], c) : std::nullopt;
+      const auto both = starter && !blocked ? compose(text[*starter].c, unit.c) : std::nullopt;
       if (both) {
-        text[*starter] = *both;
+        text[*starter] = {*both, text[*starter].stands_for + unit.stands_for};
         continue;
       }
       if (own == 0) starter = end;
       last_class = own;
-      text[end++] = c;
+      text[end++] = unit;
     }
-    text.resize(end);
+    text.resize(end, {});
   }
 
-  std::u32string normalized(const std::u32string& text) const {
-    std::u32string out;
+  Units normalized(std::u32string_view text) const {
+    Units out;
     out.reserve(text.size());
     for (const char32_t c : text) decompose(c, out);
     order(out);
@@ -226,8 +253,10 @@ struct UnicodeNormalizer::Tables {
       if (c < active.size()) active[c] = true;
     };
     for (const auto& [c, number] : classes) mark(c);
-    for (const auto& [c, text] : decompositions)
-      if (!composes || normalized(std::u32string(1, c)) != std::u32string(1, c)) mark(c);
+    for (const auto& [c, text] : decompositions) {
+      const Units own = composes ? normalized({&c, 1}) : Units{};
+      if (own.size() != 1 || own[0].c != c) mark(c);
+    }
     for (const auto& [pair, c] : composed) mark(static_cast<char32_t>(pair));
     for (char32_t c = hangul::kVowel; c < hangul::kTrail + hangul::kTrails; ++c) mark(c);
     if (!composes)
@@ -265,13 +294,22 @@ UnicodeNormalizer::UnicodeNormalizer(NormalForm form)
               : form == NormalForm::kNfkc ? tables_of<NormalForm::kNfkc>()
                                           : tables_of<NormalForm::kNfkd>()) {}
 
-void UnicodeNormalizer::apply(std::string& utf8) const {
+void UnicodeNormalizer::apply(std::string& utf8, std::size_t& front) const {
   bool clean = true;
   for (std::size_t i = 0, length = 0; i < utf8.size() && clean; i += length) {
     const char32_t c = first_code_point(std::string_view(utf8).substr(i), length);
     clean = c < 0x80 || c >= tables_.active.size() || !tables_.active[c];
   }
-  if (!clean) utf8 = encode_utf8(tables_.normalized(decode_utf8(utf8)));
+  if (clean) return;
+  std::string out;
+  FrontWalk walk(utf8, front);
+  for (const auto& [c, stands_for] : tables_.normalized(decode_utf8(utf8))) {
+    const std::size_t before = out.size();
+    append_utf8(out, c);
+    walk.put(out.size() - before, stands_for);
+  }
+  front = walk.front();
+  utf8 = std::move(out);
 }
 
 }  // namespace mneme::text

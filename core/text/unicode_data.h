@@ -8,18 +8,22 @@ namespace mneme::text {
 
 // What Hugging Face's tokenizers take the classes of Unicode to be; unicode_tables.inc says from where.
 
-/// The inside of a PCRE2 class for a Unicode property as Oniguruma names it: a general category such as L or Nd. None
-/// for a property that is not supported.
+/// The inside of a PCRE2 class for a Unicode property as Oniguruma names it: a general category such as L or Nd, or a
+/// script such as Han. None for a property that is not supported.
 std::optional<std::string> pcre2_property(std::string_view name);
 /// The inside of a PCRE2 class for \w.
 std::string word_ranges();
+/// The insides of PCRE2 classes for what the pre-tokenizer Whitespace takes for parts of words beside \w, and for what
+/// of \w it does not.
+std::string also_in_words();
+std::string not_in_words();
 /// The inside of a PCRE2 class for the marks that PCRE2 does not know yet.
 std::string newer_mark_ranges();
 /// The inside of a PCRE2 class for what the pre-tokenizers Punctuation and Digits split at.
 std::string punctuation_ranges();
 std::string numeric_ranges();
 
-/// \w of a regular expression.
+/// What the tokenizers take for parts of words where no pattern of the file says it.
 bool is_word(char32_t c);
 /// The property White_Space.
 bool is_white_space(char32_t c);
@@ -35,7 +39,8 @@ enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 class UnicodeNormalizer {
  public:
   explicit UnicodeNormalizer(NormalForm form);
-  void apply(std::string& utf8) const;
+  /// \param front bytes at the text's start that are made from one character, before and behind (FrontWalk).
+  void apply(std::string& utf8, std::size_t& front) const;
 
  private:
   struct Tables;
@@ -47,6 +52,8 @@ class UnicodeNormalizer {
 
 /// The code point at the start of non-empty valid UTF-8; \p length is set to its bytes.
 char32_t first_code_point(std::string_view utf8, std::size_t& length);
+/// Whether the byte is one behind a character's first.
+constexpr bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 /// Appends the UTF-8 of a code point.
 void append_utf8(std::string& out, char32_t c);
 

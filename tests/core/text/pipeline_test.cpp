@@ -136,6 +136,69 @@ TEST_CASE("added tokens are found as their flags say", "[tokenizer]") {
   CHECK(make(file)->vocab_size() == 11);
 }
 
+// The ids of these three were asked of tokenizers 0.23.
+TEST_CASE("added tokens of blanks share out the blanks that they take", "[tokenizer]") {
+  Json file = bpe_file();
+  file["added_tokens"] = {added("  ", {{"lstrip", true}, {"rstrip", true}})};
+  CHECK(ids(file, "a    b") == TokenIds{1, 9, 2});  // the second one is left with nothing
+  CHECK(ids(file, "     ") == TokenIds{9});
+  file["added_tokens"] = {added("  ", {{"rstrip", true}})};
+  CHECK(ids(file, "a    b") == TokenIds{1, 9, 9, 2});  // both begin where their text does
+  file["added_tokens"] = {added("  ", {{"lstrip", true}})};
+  CHECK(ids(file, "a     b") == TokenIds{1, 9, 9, 8, 2});
+}
+
+TEST_CASE("an added token of which the normalizer leaves nothing cuts the text everywhere", "[tokenizer]") {
+  Json file = bpe_file();
+  file["normalizer"] = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}};
+  file["added_tokens"] = {added("  ", {{"normalized", true}})};
+  CHECK(ids(file, "ab") == TokenIds{1, 2});
+  CHECK(ids(file, "").empty());
+  file["added_tokens"] = {added("  ", {{"normalized", true}, {"rstrip", true}}), added("ca", {{"normalized", true}})};
+  CHECK(ids(file, "ca  b") == TokenIds{10, 8, 9, 2});  // not right behind another token
+  CHECK(ids(file, "a cab") == TokenIds{1, 9, 10, 2});
+  file["added_tokens"][0]["lstrip"] = true;
+  CHECK(ids(file, "aca  cab") == TokenIds{1, 10, 9, 10, 2});
+}
+
+TEST_CASE("words of the tokenizer's own have joiners in them but no fractions", "[tokenizer]") {
+  Json file = bpe_file();
+  file["added_tokens"] = {added("ca", {{"single_word", true}})};
+  CHECK(ids(file, "\u00bdca") == TokenIds{0, 9});
+  CHECK(ids(file, "\u200dca") == TokenIds{0, 3, 1});
+  file["pre_tokenizer"] = {{"type", "Whitespace"}};
+  file["model"]["fuse_unk"] = true;
+  CHECK(ids(file, "\u00bd\u00e9\u200d\u00e8 \u00bd\u00b2.") == TokenIds{0, 0, 0});
+}
+
+TEST_CASE("only what is made of a text's first character gets the first word's blank", "[tokenizer]") {
+  const auto encode = [](const Json& normalizer, const std::string& text) {
+    Json file = bpe_file();
+    file["model"]["vocab"]["\u2581"] = 9;
+    file["normalizer"] = normalizer;
+    file["pre_tokenizer"] = {
+        {"type", "Sequence"},
+        {"pretokenizers",
+         {{{"type", "Split"}, {"pattern", {{"String", "c"}}}, {"behavior", "Isolated"}, {"invert", false}},
+          {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "first"}, {"split", false}}}}};
+    return ids(file, text);
+  };
+  const auto after_nfkd = [](const Json& step) -> Json {
+    return {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKD"}}, step}}};
+  };
+  const std::string two = "\u33c4";  // becomes cc
+  CHECK(encode({{"type", "NFKD"}}, two + "a") == TokenIds{9, 3, 9, 3, 1});
+  CHECK(encode({{"type", "NFKC"}}, two + "c") == TokenIds{9, 3, 9, 3, 3});
+  CHECK(encode({{"type", "NFKC"}}, "a" + two) == TokenIds{9, 1, 3, 3});
+  const Json replace{{"type", "Replace"}, {"pattern", {{"String", "c"}}}, {"content", "ac"}};
+  CHECK(encode(after_nfkd(replace), two + "a") == TokenIds{9, 1, 9, 3, 9, 1, 9, 3, 1});
+  CHECK(encode(after_nfkd({{"type", "Prepend"}, {"prepend", "b"}}), two + "a") == TokenIds{9, 2, 9, 3, 9, 3, 1});
+  CHECK(encode(after_nfkd({{"type", "Lowercase"}}), two + "a") == TokenIds{9, 3, 9, 3, 1});
+  CHECK(encode(after_nfkd({{"type", "Nmt"}}), "\x01" + two + "a") == TokenIds{3, 3, 1});
+  CHECK(encode(after_nfkd({{"type", "Strip"}, {"strip_left", true}, {"strip_right", false}}), " " + two) ==
+        TokenIds{3, 3});
+}
+
 TEST_CASE("special tokens of the configuration are known, and added where they are new", "[tokenizer]") {
   DirectoryConfig config;
   AddedToken eos{.content = "<end>", .normalized = false, .special = true};
@@ -211,6 +274,9 @@ TEST_CASE("what is not supported is refused by its name", "[tokenizer]") {
                                      {"pair", Json::array()},
                                      {"special_tokens", Json::object()}}),
          "post_processor.single lacks the text, A");
+  const Json around{{"type", "BertProcessing"}, {"sep", {"a", 1}}, {"cls", {"b", 2}}};
+  refuse(with(P("/post_processor"), {{"type", "Sequence"}, {"processors", {around, around}}}),
+         "post_processor.processors has two that add tokens, which is not supported");
   refuse(with(P("/added_tokens"), {{{"content", "x"}}}), "added_tokens.single_word is missing");
 }
 

@@ -22,7 +22,8 @@ Parts matches(const std::string& pattern, const std::string& text) {
 }
 
 std::string normalized(NormalForm form, std::string text) {
-  UnicodeNormalizer(form).apply(text);
+  std::size_t front = 0;
+  UnicodeNormalizer(form).apply(text, front);
   return text;
 }
 }  // namespace
@@ -35,6 +36,8 @@ TEST_CASE("patterns mean what Oniguruma means by them", "[pattern]") {
   CHECK(matches("[^\\s\\p{L}]+", "a\u0085-\u0085b") == Parts{"-"});
   CHECK(matches("\\p{L}+", "a\U00010d50\u1c89 1") == Parts{"a\U00010d50\u1c89"});  // letters of Unicode 16
   CHECK(matches("\\p{^L}", "a1") == Parts{"1"});
+  CHECK(matches("[\\p{Han}\\p{Hiragana}]+", "a\u4e2d\u3042\u30a2\u3007\U000323af") ==
+        Parts{"\u4e2d\u3042", "\u3007\U000323af"});
   CHECK(matches("\\P{L}+", "a\U00010d501") == Parts{"1"});
   CHECK(matches("\\v", "a\x0b\n") == Parts{"\x0b"});
   CHECK(matches("\\w+", "e\u0301 x_\u0661") == Parts{"e\u0301", "x_\u0661"});

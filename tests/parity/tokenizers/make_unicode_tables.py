@@ -13,6 +13,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 
 CODE_POINTS = [c for c in range(1, 0x110000) if not 0xD800 <= c <= 0xDFFF]
 CHUNK = 4096
+SCRIPTS = ["Arabic", "Cyrillic", "Devanagari", "Greek", "Han", "Hangul", "Hebrew", "Hiragana", "Katakana", "Latin", "Thai"]
 
 
 def chars_that(split):
@@ -102,6 +103,14 @@ def main():
         newer = [c for c in property_class(rf"\p{{{name}}}") if categories(c) != name]
         write_ranges(out, f"kNewer{name}", f"General category {name}, in Unicode 16 but not in 14.", newer)
     write_ranges(out, "kWord", "\\w of Oniguruma.", property_class(r"\w"))
+    in_words = {c for c in CODE_POINTS if len(pre_tokenizers.Whitespace().pre_tokenize_str("a" + chr(c))) == 1
+                and not chr(c).isspace()}
+    onigurumas = set(property_class(r"\w"))
+    write_ranges(out, "kAlsoInWords", "In the library's own words (the pre-tokenizer Whitespace, single_word), but not in \\w.",
+                 in_words - onigurumas)
+    write_ranges(out, "kNotInWords", "In \\w, but not in the library's own words.", onigurumas - in_words)
+    for script in SCRIPTS:
+        write_ranges(out, f"k{script}", f"Script {script}.", property_class(rf"\p{{{script}}}"))
     write_ranges(out, "kPunctuation", "What the pre-tokenizer Punctuation splits at.",
                  chars_that(pre_tokenizers.Punctuation("removed")))
     numeric = [c for c in CODE_POINTS if len(pre_tokenizers.Digits(True).pre_tokenize_str("a" + chr(c))) == 2]
