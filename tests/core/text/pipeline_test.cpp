@@ -76,6 +76,10 @@ TEST_CASE("byte-pair encoding merges the lowest rank first, the leftmost of equa
   Json dropped = bpe_file();
   dropped["model"]["unk_token"] = nullptr;
   CHECK(ids(dropped, "axb") == TokenIds{4});
+  Json blanks = dropped;
+  blanks["model"]["vocab"].update({{"\u2581", 9}, {"\u2581\u2581", 10}});
+  blanks["model"]["merges"].push_back("\u2581 \u2581");
+  CHECK(ids(blanks, "\u2581x\u2581a") == TokenIds{10, 1});
   dropped["model"]["unk_token"] = "nowhere";
   CHECK_THROWS_WITH(ids(dropped, "axb"),
                     Contains("'x' is not in the tokenizer's vocabulary, nor is its token for unknown"));
