@@ -45,7 +45,6 @@ Bpe::Bpe(Vocabulary vocabulary, const MergeRules& merges, BpeOptions options, co
     place = token;
   }
   add_rules(merges, where);
-  find_safe_cuts(merges);
   if (options_.byte_words) {
     for (int b = 0; b < 256; ++b)
       characters_.push_back(id_of(byte_character(static_cast<unsigned char>(b))).value_or(-1));
@@ -62,6 +61,7 @@ Bpe::Bpe(Vocabulary vocabulary, const MergeRules& merges, BpeOptions options, co
   for (std::size_t b = 0; b < byte_ids_.size(); ++b)
     if (const auto id = id_of(fmt::format("<0x{:02X}>", b))) byte_ids_[b] = *id;
   if (options_.unknown) unknown_id_ = id_of(*options_.unknown).value_or(-1);
+  find_safe_cuts(merges);
 }
 
 void Bpe::add_rules(const MergeRules& merges, const std::string& where) {
@@ -81,9 +81,13 @@ void Bpe::add_rules(const MergeRules& merges, const std::string& where) {
 }
 
 void Bpe::find_safe_cuts(const MergeRules& merges) {
-  cuts_at_blanks_ = !options_.ignore_merges && !options_.byte_words && vocabulary_.contains(kBlank) &&
-                    std::none_of(merges.begin(), merges.end(),
-                                 [](const auto& rule) { return has_blank_inside(rule.first + rule.second); });
+  // Unknown characters that become nothing would let what is around them merge.
+  const bool all_become_bytes = options_.byte_fallback && std::all_of(byte_ids_.begin(), byte_ids_.end(),
+                                                                      [](std::int32_t id) { return id >= 0; });
+  cuts_at_blanks_ = (options_.unknown || all_become_bytes) && !options_.ignore_merges && !options_.byte_words &&
+                    vocabulary_.contains(kBlank) && std::none_of(merges.begin(), merges.end(), [](const auto& rule) {
+                      return has_blank_inside(rule.first + rule.second);
+                    });
 }
 
 std::size_t Bpe::first_part(std::string_view word) const {

@@ -8,6 +8,7 @@
 #include "core/text/bpe.h"
 #include "core/text/pipeline_tokenizer.h"
 #include "core/text/sentencepiece_file.h"
+#include "core/text/tokenizer_classes.h"
 #include "core/text/unigram.h"
 
 namespace mneme::text {
@@ -45,16 +46,6 @@ AddedToken added_token_of_json(const Json& value, const std::string& where) {
   return token;
 }
 
-/// A special token that a class of Hugging Face's has unless the configuration names another.
-void default_special(DirectoryConfig& config, const std::string& name, const std::string& content) {
-  if (config.special(name) != nullptr) return;
-  DirectoryConfig::Special special{name, {}};
-  special.token.content = content;
-  special.token.special = true;
-  special.token.normalized = false;
-  config.specials.push_back(std::move(special));
-}
-
 void add_pieces(Pipeline& parts, const SentencePieceFile& file) {
   for (const auto& piece : file.pieces) {
     const bool control = piece.type == SentencePieceFile::PieceType::kControl;
@@ -67,27 +58,28 @@ void add_pieces(Pipeline& parts, const SentencePieceFile& file) {
   }
 }
 
+/// T5Tokenizer's end behind each text.
+Surroundings t5_surroundings(const Pipeline& parts, const DirectoryConfig& config) {
+  const auto eos = parts.added.id_of(config.special("eos_token")->token.content);
+  return {{}, eos ? TokenIds{*eos} : TokenIds{}};
+}
+
 Pipeline t5_pipeline(const SentencePieceFile& file, DirectoryConfig& config, const std::string& where) {
   std::vector<std::pair<std::string, double>> pieces;
   for (const auto& piece : file.pieces) pieces.emplace_back(piece.text, piece.score);
-  const std::int64_t sentinels = config.extra_ids.value_or(100);
+  const std::int64_t sentinels = config.extra_ids.value_or(kT5Sentinels);
   for (std::int64_t i = sentinels - 1; i >= 0; --i) pieces.emplace_back(fmt::format("<extra_id_{}>", i), 0.0);
   constexpr std::int32_t kUnknown = 2;
   Pipeline parts;
   parts.model = std::make_unique<Unigram>(std::move(pieces), UnigramOptions{kUnknown, false}, where);
   if (!file.character_map.empty()) parts.normalizer = make_character_map(file.character_map, where);
-  const Json blanks{{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "always"}};
-  const Json steps{{"type", "Sequence"}, {"pretokenizers", {{{"type", "WhitespaceSplit"}}, blanks}}};
-  parts.pre_tokenizer = make_pre_tokenizer(&steps, where, false);
-  parts.decoder = make_decoder(&blanks, where);
+  const Json pre_tokenizer = t5_pre_tokenizer(), decoder = t5_decoder();
+  parts.pre_tokenizer = make_pre_tokenizer(&pre_tokenizer, where, false);
+  parts.decoder = make_decoder(&decoder, where);
   add_pieces(parts, file);
-  default_special(config, "eos_token", "</s>");
-  default_special(config, "unk_token", "<unk>");
-  default_special(config, "pad_token", "<pad>");
-  for (std::int64_t i = 0; i < sentinels; ++i)
-    default_special(config, fmt::format("extra_id_{}", i), fmt::format("<extra_id_{}>", i));
+  add_class_specials(config, "T5Tokenizer");
   add_configured(parts, config);
-  if (const auto eos = parts.added.id_of(config.special("eos_token")->token.content)) parts.special.after = {*eos};
+  parts.special = t5_surroundings(parts, config);
   return parts;
 }
 
@@ -108,6 +100,16 @@ MergeRules merges_of(const Vocabulary& vocabulary) {
   return merges;
 }
 
+/// What add_bos_token and add_eos_token put around a text.
+Surroundings configured_surroundings(const Pipeline& parts, const DirectoryConfig& config) {
+  const auto ids = [&](const char* name, const std::optional<bool>& wanted) -> TokenIds {
+    const auto* special = config.special(name);
+    const auto id = special == nullptr ? std::nullopt : parts.added.id_of(special->token.content);
+    return id && wanted.value_or(false) ? TokenIds{*id} : TokenIds{};
+  };
+  return {ids("bos_token", config.add_bos), ids("eos_token", config.add_eos)};
+}
+
 Pipeline llama_pipeline(const SentencePieceFile& file, DirectoryConfig& config, const std::string& where) {
   Vocabulary vocabulary;
   for (std::size_t i = 0; i < file.pieces.size(); ++i) vocabulary[file.pieces[i].text] = static_cast<std::int32_t>(i);
@@ -116,26 +118,16 @@ Pipeline llama_pipeline(const SentencePieceFile& file, DirectoryConfig& config, 
   options.fuse_unknown = options.byte_fallback = true;
   Pipeline parts;
   parts.model = std::make_unique<Bpe>(std::move(vocabulary), merges, options, where);
-  const bool prefix = config.add_prefix_space.value_or(true);
-  const char* scheme = !prefix ? "never" : config.legacy.value_or(false) ? "always" : "first";
-  const Json blanks{{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", scheme}, {"split", false}};
-  parts.pre_tokenizer = make_pre_tokenizer(&blanks, where, false);
-  Json steps{{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
-             {{"type", "ByteFallback"}},
-             {{"type", "Fuse"}}};
-  if (prefix) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-  const Json decoder{{"type", "Sequence"}, {"decoders", steps}};
+  const Json pre_tokenizer = llama_pre_tokenizer(config), decoder = llama_decoder(config);
+  parts.pre_tokenizer = make_pre_tokenizer(&pre_tokenizer, where, false);
   parts.decoder = make_decoder(&decoder, where);
   add_pieces(parts, file);
-  default_special(config, "bos_token", "<s>");
-  default_special(config, "eos_token", "</s>");
-  default_special(config, "unk_token", "<unk>");
+  add_class_specials(config, "LlamaTokenizer");
   add_configured(parts, config);
-  const auto id = [&](const char* name) { return parts.added.id_of(config.special(name)->token.content); };
-  if (const auto bos = id("bos_token"); bos && config.add_bos.value_or(false)) parts.special.before = {*bos};
-  if (const auto eos = id("eos_token"); eos && config.add_eos.value_or(false)) parts.special.after = {*eos};
+  parts.special = configured_surroundings(parts, config);
   return parts;
 }
+
 std::size_t count_objects(const Json& value) {
   std::size_t count = value.is_object() ? 1 : 0;
   if (value.is_structured())
@@ -154,7 +146,9 @@ const Json* step(JsonFields& fields, const std::string& key) {
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view content, const DirectoryConfig& config,
                                                const std::string& where) {
-  const Json json = parse_json_object(content, where);
+  Json json = parse_json_object(content, where);
+  DirectoryConfig full = config;
+  const std::string class_name = put_class_parts(json, config);
   JsonFields fields(json, where + ":");
   if (fields.text("version", "1.0") != "1.0")
     fields.fail("version", fmt::format("is '{}'; expected 1.0", fields.text("version")));
@@ -173,10 +167,12 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view content, const D
     for (const Json& token : fields.array("added_tokens"))
       parts.added.add(added_token_of_json(token, fields.where("added_tokens")), *parts.model);
   fields.finish();
-  add_configured(parts, config);
-  finish(parts, config);
+  add_class_specials(full, class_name);
+  add_configured(parts, full);
+  if (class_name == "T5Tokenizer") parts.special = t5_surroundings(parts, full);
+  finish(parts, full);
   parts.tidies_blanks = config.tidies_blanks && !bpe;
-  parts.identity = sha256_hex(fmt::format("tokenizer.json {} {}", sha256_hex(content), config.digest));
+  parts.identity = sha256_hex(fmt::format("tokenizer.json {} {} {}", class_name, sha256_hex(content), config.digest));
   return std::make_unique<PipelineTokenizer>(std::move(parts));
 }
 

@@ -76,6 +76,10 @@ TEST_CASE("byte-pair encoding merges the lowest rank first, the leftmost of equa
   Json dropped = bpe_file();
   dropped["model"]["unk_token"] = nullptr;
   CHECK(ids(dropped, "axb") == TokenIds{4});
+  Json blanks = dropped;
+  blanks["model"]["vocab"].update({{"\u2581", 9}, {"\u2581\u2581", 10}});
+  blanks["model"]["merges"].push_back("\u2581 \u2581");
+  CHECK(ids(blanks, "\u2581x\u2581a") == TokenIds{10, 1});
   dropped["model"]["unk_token"] = "nowhere";
   CHECK_THROWS_WITH(ids(dropped, "axb"),
                     Contains("'x' is not in the tokenizer's vocabulary, nor is its token for unknown"));
@@ -213,6 +217,39 @@ TEST_CASE("special tokens of the configuration are known, and added where they a
   CHECK(tokenizer->decode(TokenIds{4, 9, 77}) == "ab");  // a model may have rows behind the vocabulary
   CHECK_THROWS_AS(tokenizer->decode(TokenIds{-1}), DataError);
   CHECK(tokenizer->identity() != make(unigram_file())->identity());
+}
+
+// Ids asked of transformers 5.17's AutoTokenizer.
+TEST_CASE("around a file's vocabulary stand the parts of the class that the directory names", "[tokenizer]") {
+  Json file = bpe_file();
+  file["model"]["vocab"]["\u2581"] = 9;
+  const Json prepend{{"type", "Prepend"}, {"prepend", "\u2581"}};
+  const Json replace{{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}};
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {prepend, replace}}};
+  const auto encode = [&](const DirectoryConfig& config, const std::string& text) {
+    return make(file, config)->encode(text);
+  };
+  CHECK(encode({}, " ab") == TokenIds{9, 9, 4});
+  CHECK(encode({.model_type = "mistral"}, "xab") == TokenIds{9, 0, 4});
+  const DirectoryConfig llama{.tokenizer_class = "LlamaTokenizer"};
+  CHECK(encode(llama, " ab") == TokenIds{9, 4});
+  CHECK(encode(llama, "ab<s>ab") == TokenIds{9, 4, 10, 4});
+  CHECK(make(file, llama)->decode(TokenIds{9, 4, 10, 4}, SpecialTokens::kKeep) == "ab<s>ab");
+  CHECK(make(file, llama)->vocab_size() == 13);
+  CHECK(encode({.tokenizer_class = "LlamaTokenizer", .model_type = "mistral"}, " ab") == TokenIds{9, 9, 4});
+  CHECK(encode({.tokenizer_class = "LlamaTokenizer", .legacy = true}, "ab<s>ab") == TokenIds{9, 4, 10, 9, 4});
+  CHECK(encode({.tokenizer_class = "LlamaTokenizer", .add_prefix_space = false}, "ab<s> ab") == TokenIds{4, 10, 9, 4});
+  CHECK(encode({.tokenizer_class = "Qwen2Tokenizer"}, "xab<|endoftext|>") == TokenIds{4, 10});
+  CHECK(encode({.tokenizer_class = "GPT2Tokenizer"}, "ab'sab") == TokenIds{4, 4});
+  file = unigram_file();
+  file["model"]["vocab"][4] = {"\u2581", -1.5};
+  file["model"]["vocab"][5] = {"\u2581a", -1.7};
+  CHECK(encode({.tokenizer_class = "PreTrainedTokenizer"}, "ab  xa") == TokenIds{1, 2, 0, 1});
+  const DirectoryConfig t5{.tokenizer_class = "T5Tokenizer", .extra_ids = 2};
+  CHECK(encode(t5, "ab  xa") == TokenIds{5, 2, 4, 2, 1});
+  CHECK(encode(t5, "<extra_id_1>a") == TokenIds{9, 5});
+  CHECK(make(file, t5)->with_special({1}) == TokenIds{1, 6});
+  CHECK(make(file, t5)->vocab_size() == 10);
 }
 
 TEST_CASE("a continuation gets no blank in front", "[tokenizer]") {

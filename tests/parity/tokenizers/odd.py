@@ -79,29 +79,39 @@ def json_file(draw, text, directory, size):
 def sentencepiece_file(draw, text, directory, size):
     t5 = draw.random() < 0.5
     rules = draw.choice(["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"])
-    flags = {name: draw.random() < 0.5 for name in ["split_digits", "allow_whitespace_only_pieces", "add_dummy_prefix",
-                                                    "remove_extra_whitespaces", "split_by_unicode_script", "split_by_number"]}
-    symbols = dict(user_defined_symbols=draw.sample(["<tool>", "The", "\u59d4\u5458", "ing"], draw.randint(0, 3)))
+    names = ["split_digits", "allow_whitespace_only_pieces", "add_dummy_prefix", "remove_extra_whitespaces", "split_by_unicode_script",
+             "split_by_number", "split_by_whitespace"]
+    flags = {name: draw.random() < 0.5 for name in names} | {"treat_whitespace_as_suffix": draw.random() < 0.2}
+    symbols = dict(user_defined_symbols=draw.sample(["<tool>", "The", "\u59d4\u5458", "ing", "<s_1>", "12", "\u2581x", "e\u0301"], draw.randint(0, 4)),
+                   control_symbols=draw.sample(["<sep>", "<cls>", "der"], draw.randint(0, 2)), max_sentencepiece_length=draw.choice([4, 16]))
+    usual = draw.random() < 0.7  # else a unigram for LLaMA, or byte pairs for T5
+    model_type = "unigram" if t5 == usual else "bpe"
+    byte_fallback = draw.random() < (0.3 if t5 else 0.9)
+    more = 256 if byte_fallback else 0
+    shared = dict(model_type=model_type, byte_fallback=byte_fallback, normalization_rule_name=rules, hard_vocab_limit=model_type == "bpe", **flags, **symbols)
     if t5:
-        trained.sentencepiece_model(text, directory / "spiece.model", model_type="unigram", vocab_size=size, pad_id=0, eos_id=1,
-                                    unk_id=2, bos_id=-1, hard_vocab_limit=False, normalization_rule_name=rules, **flags, **symbols)
+        trained.sentencepiece_model(text, directory / "spiece.model", vocab_size=size + more, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, **shared)
         trained.write_config(directory, tokenizer_class="T5Tokenizer", extra_ids=draw.choice([0, 3, 100]))
     else:
-        trained.sentencepiece_model(text, directory / "tokenizer.model", model_type="bpe", vocab_size=size + 256,
-                                    byte_fallback=True, normalization_rule_name=rules, **flags, **symbols)
+        trained.sentencepiece_model(text, directory / "tokenizer.model", vocab_size=size + more, **shared)
         trained.write_config(directory, tokenizer_class="LlamaTokenizer", legacy=draw.choice([True, False, None]),
                              **{name: draw.random() < 0.5 for name in ["add_bos_token", "add_eos_token"]},
                              **({"add_prefix_space": draw.random() < 0.5} if draw.random() < 0.4 else {}))
 
 
-def train_odd(draw, text, out, size, count):
-    """`count` directories below `out`."""
+def train_odd(draw, text, out, size, count, kinds):
+    """`count` directories below `out`; kinds: "json", "model" or both."""
     made = []
+    forms = {"json": [json_file], "model": [sentencepiece_file], "both": [json_file, json_file, sentencepiece_file]}[kinds]
     for i in range(count):
-        form = draw.choice([json_file, json_file, sentencepiece_file])
+        form = draw.choice(forms)
         directory = out / f"odd_{i}_{form.__name__}"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        form(draw, text, directory, size)
+        try:
+            form(draw, text, directory, size)
+        except (RuntimeError, OSError) as error:  # settings that SentencePiece's trainer does not take together
+            print(f"{directory.name}: not trained: {error}")
+            continue
         made.append(directory)
     return made

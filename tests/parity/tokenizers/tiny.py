@@ -27,19 +27,17 @@ import sample_text
 CHARACTERS = list("abcdeAB .,!'12\n\t\u00e9\u00df\u0130\u0301\u0323\ufb01\u00bd\u2460\u00a0\u3000\u200b\u2581\u4e2d\u6587\uac01"
                   "\u1100\u1161\u3042\u0430\u0627\u0915\u094d\U0001f600\u212b\u01c4\u0344\u1e9b")
 BEHAVIOURS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
-PATTERNS = [r"\s+", r"\d", r"[A-Z][a-z]+", r"\p{L}+|\p{N}{1,2}|[^\s\p{L}\p{N}]+|\s", r"(?<=\w)'(?=\w)", r"\p{Han}", r"[.,!?]+", r"\w*", r"a|$",
-            r"[^\S\n]+", r"(?i:'S|B)+", r"\s*[\r\n]+|\s+(?!\S)|\s+", r"\p{M}", r"[\p{Lu}\p{Lt}]*[\p{Ll}\p{Lo}]+", r".", r"(?:)",
-            r"[\u4e00-\u9fff\u3040-\u30ff]+", r"(a|b)(?=c?)", r"\p{Latin}+|\p{Hiragana}"]
+PATTERNS = [r"\s+", r"\d", r"[A-Z][a-z]+", r"\p{L}+|\p{N}{1,2}|[^\s\p{L}\p{N}]+|\s", r"(?<=\w)'(?=\w)", r"\p{Han}", r"[.,!?]+",
+            r"[^\S\n]+", r"(?i:'S|B)+", r"\s*[\r\n]+|\s+(?!\S)|\s+", r"\p{M}", r"[\p{Lu}\p{Lt}]*[\p{Ll}\p{Lo}]+", r".", r"(a|b)(?=c?)",
+            r"[\u4e00-\u9fff\u3040-\u30ff]+", r"\p{Latin}+|\p{Hiragana}", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"(?i:'s|'t|'re)|\w{2,3}|\W+",
+            r"^\s", r"\w$", r"a|$", r"\w*", r"(?:)"]
+EMPTY = 3  # the last ones match nothing, which the library's normalizers garble at a text's start
 UNSUPPORTED = ["is not supported", "which does not go with"]
 
 
-def chosen(draw, share, *makers):
-    return [draw.choice(makers)()] if draw.random() < share else []
-
-
-def pattern(draw):
+def pattern(draw, patterns=PATTERNS):
     if draw.random() < 0.6:
-        return {"Regex": draw.choice(PATTERNS)}
+        return {"Regex": draw.choice(patterns)}
     return {"String": draw.choice([" ", "a", "ab", ".", "  ", "\u2581", "\u0301", "\u4e2d"])}
 
 
@@ -51,7 +49,7 @@ def random_normalizer(draw, charsmap):
             lambda: plain("NFC", "NFD", "NFKC", "NFKD"), lambda: plain("NFC", "NFD", "NFKC", "NFKD"), lambda: plain("Lowercase"),
             lambda: plain("StripAccents"), lambda: plain("Nmt"), lambda: {"type": "Prepend", "prepend": draw.choice(["\u2581", " ", "ab"])},
             lambda: {"type": "Strip", "strip_left": draw.random() < 0.5, "strip_right": draw.random() < 0.5},
-            lambda: {"type": "Replace", "pattern": pattern(draw), "content": draw.choice(["", " ", "\u2581", "b", "e\u0301", "\ufb01"])},
+            lambda: {"type": "Replace", "pattern": pattern(draw, PATTERNS[:-EMPTY]), "content": draw.choice(["", " ", "\u2581", "b", "e\u0301", "\ufb01"])},
             lambda: {"type": "Precompiled", "precompiled_charsmap": charsmap},
             lambda: plain("ByteLevel")])()]
     return {"type": "Sequence", "normalizers": steps} if len(steps) != 1 else steps[0]
@@ -116,7 +114,7 @@ def random_model(draw, byte_level):
 
 def random_decoder(draw):
     steps = [draw.choice([
-        {"type": "ByteLevel"}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": draw.choice([" ", "a"]), "start": draw.randrange(3), "stop": draw.randrange(3)},
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": draw.choice([" ", "a"]), "start": draw.randrange(3), "stop": draw.randrange(3)},
         {"type": "Replace", "pattern": pattern(draw), "content": draw.choice(["", " ", "xy"])},
         {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": draw.choice(["always", "first", "never"]), "split": True}])
         for _ in range(draw.choice([0, 1, 1, 2, 3]))]
@@ -190,6 +188,12 @@ def compare(program, directory, file, texts):
     tokenizer = tried(Tokenizer.from_str, content)
     if tokenizer is None:
         return [], 0, "the library does not load it"
+    if tokenizer.normalizer:
+        normalized = [tokenizer.normalizer.normalize_str(t["content"]) for t in file["added_tokens"] if t["normalized"]]
+        if "" in normalized:
+            return [], 0, "the library may loop for ever at a token of which the normalizer leaves nothing"
+        if len(set(normalized)) < len(normalized):
+            return [], 0, "of tokens that the normalizer makes equal the library takes any"
     compared, wrong = 0, []
     for what, special, options in [("ids", False, []), ("ids, special", True, ["--special"])]:
         expected = {t: e.ids for t in texts if (e := tried(tokenizer.encode, t, add_special_tokens=special)) is not None}
