@@ -64,7 +64,8 @@ AdapterId AdapterBank::create_full(const std::string& name) {
   made.name = name;
   made.kind = Kind::kFull;
   std::vector<at::Tensor> flat;
-  for (const auto& [weight_name, weight] : model_->weights()) flat.push_back(weight.detach().to(at::kCPU, at::kFloat).flatten());
+  for (const auto& [weight_name, weight] : model_->weights())
+    flat.push_back(weight.detach().to(at::kCPU, at::kFloat).flatten());
   made.values = at::cat(flat);
   return add(std::move(made));
 }

@@ -118,8 +118,7 @@ std::vector<std::string> differences(const TransformerConfig& config, const std:
 
 }  // namespace
 
-std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype,
-                                                c10::Device device) {
+std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype, c10::Device device) {
   TransformerConfig config = read_config(directory / "config.json");
   std::map<std::string, at::Tensor> found = read_tensors(directory);
   settle_tied(config, found);

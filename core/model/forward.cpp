@@ -93,7 +93,8 @@ class ForwardPass {
   }
 
   at::Tensor input(const TokenAxis& axis) const {
-    return request_.resume.defined() && &axis == &first_axis() ? request_.resume.to(weights_.device) : axis.embed(weights_);
+    return request_.resume.defined() && &axis == &first_axis() ? request_.resume.to(weights_.device)
+                                                               : axis.embed(weights_);
   }
 
   StackOutput run_layers(const TokenAxis& axis, const StackRequest& request, const PackedAttention& attention) const {
@@ -167,7 +168,8 @@ class ForwardPass {
     if (rows.defined()) normed = normed.index_select(0, rows.to(normed.device()));
     const at::Tensor logits = head_logits(weights_, normed, context_);
     if (request_.want_losses) output_.losses = blocks::label_loss(logits, target().labels, context_).cpu();
-    if (request_.want_logits) output_.logits = (logits.scalar_type() == at::kBFloat16 ? logits.to(at::kFloat) : logits).cpu();
+    if (request_.want_logits)
+      output_.logits = (logits.scalar_type() == at::kBFloat16 ? logits.to(at::kFloat) : logits).cpu();
   }
 
   const ModelWeights& weights_;

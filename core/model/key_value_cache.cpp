@@ -154,7 +154,8 @@ at::Tensor KeyValueCache::attend_reference(std::size_t layer, const at::Tensor& 
     return cache.index_select(0, slot).narrow(2, 0, longest).repeat_interleave(repeat, 1);
   };
   at::Tensor scores = at::matmul(q.unsqueeze(2), seen(keys_[layer]).transpose(2, 3)) * scale_;
-  const at::Tensor distances = at::arange(longest, where.options()).unsqueeze(0) - where.unsqueeze(1);  // [rows, longest]
+  const at::Tensor distances =
+      at::arange(longest, where.options()).unsqueeze(0) - where.unsqueeze(1);  // [rows, longest]
   if (bias_.defined())
     scores = scores + bias_.index({at::indexing::Slice(), distances.clamp_max(0) + bias_.size(1) / 2})
                           .transpose(0, 1)

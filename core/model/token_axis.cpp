@@ -39,7 +39,8 @@ at::Tensor TokenAxis::without_prefix(const at::Tensor& x) const {
 
 TokenAxis::Selection TokenAxis::select(RowsNeeded needed) const {
   if (needed == RowsNeeded::kAll)
-    return {.rows = prefix_length_ == 0 ? at::Tensor() : at::tensor(token_rows(), at::kLong), .offsets = batch_.offsets};
+    return {.rows = prefix_length_ == 0 ? at::Tensor() : at::tensor(token_rows(), at::kLong),
+            .offsets = batch_.offsets};
   std::vector<std::int64_t> rows;
   if (needed == RowsNeeded::kLabels) {
     // Rows are ascending and distinct: as many as tokens are all of them.

@@ -54,7 +54,7 @@ struct ModelWeights {
 
   TransformerConfig config;
   at::ScalarType dtype;
-  at::Device device;  ///< where the layers run
+  at::Device device;       ///< where the layers run
   at::Tensor embedding{};  ///< [V, D]
   std::vector<StackWeights> stacks{};
   std::vector<LayerWeights> layers{};  ///< of all stacks, the encoder's first
@@ -65,8 +65,8 @@ struct ModelWeights {
   std::vector<GroupInfo> groups{};
 };
 
-/// Whether a model's linears on the CPU also lie packed in memory, which products of few rows gain most from: always in fp32; in
-/// bf16 up to 4 GB of weights, so that a model of 7B fits the memory that it has without.
+/// Whether a model's linears on the CPU also lie packed in memory, which products of few rows gain most from: always in
+/// fp32; in bf16 up to 4 GB of weights, so that a model of 7B fits the memory that it has without.
 bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype);
 
 /// Builds the joined form of named weights (all of weight_shapes(), on any device; converted to dtype; gradients flow

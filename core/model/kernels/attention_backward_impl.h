@@ -64,9 +64,8 @@ void backward_step(const Attention& g, const AttentionTask& t, const BackwardSpa
     load_head(from, g, t.position(g, i0 + i), g.scale, q + i * t.width);
     load_head(out_gradient, g, -1, 1.f, grad_out + i * t.width);
     Float dot{};
-    for_vectors(g.head_dim, [&](std::int64_t j, std::int64_t n) {
-      dot += load(out + j, n) * load(grad_out + i * t.width + j);
-    });
+    for_vectors(g.head_dim,
+                [&](std::int64_t j, std::int64_t n) { dot += load(out + j, n) * load(grad_out + i * t.width + j); });
     w.dots[at + i] = sum(dot);
   }
   const std::int64_t limit = t.seen(g, i0 + rows - 1), columns = round_up(limit, kLanes);

@@ -68,15 +68,18 @@ TEST_CASE("losses, logits and hidden states on another device are those of the C
     for (const auto& [name, weight] : pair.there->weights()) CHECK(weight.device() == other_device());
     const ActiveAdapters adapters = pair.adapters();
     const PackedBatch batch = batch_of(*pair.here);
-    ForwardRequest request{.batch = &batch, .adapters = &adapters, .want_losses = true, .want_logits = true,
-                           .hidden = HiddenStates::kAll, .capture_linears = {0, 3}};
+    ForwardRequest request{.batch = &batch,
+                           .adapters = &adapters,
+                           .want_losses = true,
+                           .want_logits = true,
+                           .hidden = HiddenStates::kAll,
+                           .capture_linears = {0, 3}};
     const ForwardOutput here = pair.here->forward(request), there = pair.there->forward(request);
     CHECK(there.losses.is_cpu());
     CHECK(relative_error(there.losses, here.losses) < 1e-5);
     CHECK(relative_error(there.logits, here.logits) < 1e-5);
     REQUIRE(there.hidden.size() == here.hidden.size());
-    for (std::size_t i = 0; i < here.hidden.size(); ++i)
-      CHECK(relative_error(there.hidden[i], here.hidden[i]) < 1e-5);
+    for (std::size_t i = 0; i < here.hidden.size(); ++i) CHECK(relative_error(there.hidden[i], here.hidden[i]) < 1e-5);
     REQUIRE(there.captured.size() == 2);
     for (const auto& [linear, value] : here.captured) CHECK(relative_error(there.captured.at(linear), value) < 1e-5);
     // Pruned last layer, and a pass that goes on from hidden states.
@@ -100,8 +103,8 @@ TEST_CASE("gradients come back to adapters on the CPU, with recomputation too", 
       for (auto& group : adapters.groups)
         for (LowRankDelta& delta : group) delta.gate = at::linspace(0.5, 1.5, sequences, at::kFloat);
       RandomStream dropout(4, "dropout");
-      const ForwardOutput out = model.forward({.batch = &batch, .adapters = &adapters, .want_losses = true,
-                                               .dropout = &dropout, .recompute = recompute});
+      const ForwardOutput out = model.forward(
+          {.batch = &batch, .adapters = &adapters, .want_losses = true, .dropout = &dropout, .recompute = recompute});
       std::vector<at::Tensor> leaves = slices_of(adapters);
       leaves.push_back(adapters.prefix);
       return gradients(out.losses.sum(), leaves);
@@ -142,7 +145,8 @@ TEST_CASE("weights are merged and saved from another device", "[device]") {
   const PackedBatch batch = batch_of(*pair.here);
   const auto merged = pair.there->merged(pair.adapters());
   CHECK(merged->device() == other_device());
-  const at::Tensor expected = pair.here->merged(pair.adapters())->forward({.batch = &batch, .want_losses = true}).losses;
+  const at::Tensor expected =
+      pair.here->merged(pair.adapters())->forward({.batch = &batch, .want_losses = true}).losses;
   CHECK(relative_error(merged->forward({.batch = &batch, .want_losses = true}).losses, expected) < 1e-5);
   const mneme::test::TemporaryDirectory directory;
   merged->save(directory.path(), at::kFloat);

@@ -14,6 +14,7 @@
 namespace {
 
 constexpr auto kType = c10::DeviceType::PrivateUse1;
+const c10::Device kDevice(kType, 0);
 const c10::DispatchKeySet kKeys(c10::DispatchKey::PrivateUse1);
 
 class Hooks final : public at::PrivateUse1HooksInterface {
@@ -28,7 +29,7 @@ class Allocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
     void* memory = c10::alloc_cpu(bytes);
-    return {memory, memory, &c10::free_cpu, c10::Device(kType, 0)};
+    return {memory, memory, &c10::free_cpu, kDevice};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &c10::free_cpu; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
@@ -118,11 +119,26 @@ TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&on_memory>());
 }
 
-}  // namespace
+/// One device with one stream, in which all is done at once.
+class Guard final : public c10::impl::NoOpDeviceGuardImpl<kType> {
+ public:
+  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
+  c10::Device getDevice() const override { return kDevice; }
+  c10::Stream getStream(c10::Device) const noexcept override { return stream(); }
+  c10::Stream getNewStream(c10::Device, int) const override { return stream(); }
+  c10::Stream exchangeStream(c10::Stream) const noexcept override { return stream(); }
+  void record(void**, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {}
+  void block(void*, const c10::Stream&) const override {}
+  bool queryEvent(void*) const override { return true; }
+  void synchronizeEvent(void*) const override {}
 
-namespace c10::impl {
-C10_REGISTER_GUARD_IMPL(PrivateUse1, NoOpDeviceGuardImpl<DeviceType::PrivateUse1>)
-}  // namespace c10::impl
+ private:
+  static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, kDevice); }
+};
+
+C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard)
+
+}  // namespace
 
 namespace mneme::test {
 
@@ -132,7 +148,7 @@ c10::Device other_device() {
     c10::register_privateuse1_backend("other");
     return true;
   }();
-  return registered ? c10::Device(kType, 0) : c10::Device(c10::kCPU);
+  return registered ? kDevice : c10::Device(c10::kCPU);
 }
 
 }  // namespace mneme::test
