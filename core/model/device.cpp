@@ -1,5 +1,6 @@
 #include "core/model/device.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <dlfcn.h>
 
@@ -22,6 +23,15 @@ std::optional<int> gpu_index(const std::string& name) {
   return index;
 }
 
+/// For attention that flash attention over packed sequences does not take.
+void prefer_cudnn_attention() {
+  using Kind = at::SDPBackend;
+  std::vector<std::int64_t> order;
+  for (const Kind kind : {Kind::cudnn_attention, Kind::flash_attention, Kind::efficient_attention, Kind::math})
+    order.push_back(static_cast<std::int64_t>(kind));
+  at::globalContext().setSDPPriorityOrder(order);
+}
+
 }  // namespace
 
 c10::Device open_device(const std::string& name) {
@@ -37,7 +47,18 @@ c10::Device open_device(const std::string& name) {
   if (static_cast<std::size_t>(*index) >= count)
     throw Error(fmt::format("device '{}': this machine has {} GPU(s) that CUDA can use; {}", name, count,
                             count == 0 ? "use model.device=cpu" : fmt::format("the last one is cuda:{}", count - 1)));
+  prefer_cudnn_attention();
   return {c10::kCUDA, static_cast<c10::DeviceIndex>(*index)};
+}
+
+at::Tensor on_device(const at::Tensor& tensor, c10::Device device) {
+  if (!device.is_cuda() || !tensor.is_cpu()) return tensor.to(device);
+  // Autograd knows no way back through pinned copies.
+  return (tensor.requires_grad() ? tensor : tensor.pin_memory()).to(device, /*non_blocking=*/true);
+}
+
+at::Tensor index_on(std::span<const std::int64_t> values, c10::Device device) {
+  return on_device(at::tensor(at::IntArrayRef(values.data(), values.size()), at::kLong), device);
 }
 
 }  // namespace mneme::model

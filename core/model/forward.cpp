@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/model/blocks/label_loss.h"
+#include "core/model/device.h"
+#include "core/model/job_adapters.h"
 #include "core/model/layer_stack.h"
 #include "core/model/recompute.h"
 #include "core/model/source_target.h"
@@ -93,7 +95,7 @@ class ForwardPass {
   }
 
   at::Tensor input(const TokenAxis& axis) const {
-    return request_.resume.defined() && &axis == &first_axis() ? request_.resume.to(weights_.device)
+    return request_.resume.defined() && &axis == &first_axis() ? on_device(request_.resume, weights_.device)
                                                                : axis.embed(weights_);
   }
 
@@ -165,7 +167,7 @@ class ForwardPass {
     at::Tensor normed = final_norm(weights_, weights_.decoder(), layers, context_);
     if (request_.hidden != HiddenStates::kNone) keep_all(*axis_, layers, normed);
     if (!request_.want_losses && !request_.want_logits) return;
-    if (rows.defined()) normed = normed.index_select(0, rows.to(normed.device()));
+    if (rows.defined()) normed = normed.index_select(0, on_device(rows, normed.device()));
     const at::Tensor logits = head_logits(weights_, normed, context_);
     if (request_.want_losses) output_.losses = blocks::label_loss(logits, target().labels, context_).cpu();
     if (request_.want_logits)
@@ -190,7 +192,12 @@ ForwardOutput Transformer::forward(const ForwardRequest& request) const {
   MNEME_CHECK(request.batch != nullptr && request.batch->sequences() >= 1, "A forward pass needs a batch of sequences");
   std::unique_ptr<ModelWeights> scratch;
   const ModelWeights& weights = Weights::of(*this, scratch);
-  return ForwardPass(weights, request, scratch == nullptr).run();
+  if (weights.device.is_cpu() || request.adapters == nullptr)
+    return ForwardPass(weights, request, scratch == nullptr).run();
+  const ActiveAdapters adapters = adapters_on(*request.adapters, weights.device);
+  ForwardRequest placed = request;
+  placed.adapters = &adapters;
+  return ForwardPass(weights, placed, scratch == nullptr).run();
 }
 
 }  // namespace mneme::model

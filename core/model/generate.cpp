@@ -298,8 +298,9 @@ std::vector<std::vector<std::int32_t>> generate(const Transformer& model, const 
   std::unique_ptr<ModelWeights> scratch;
   const ModelWeights& weights = Weights::of(model, scratch);
   check_adapters(weights, adapters);
-  if (options.beam.beams > 1) return BeamGenerator(weights, adapters, jobs, options).run();
-  return Generator(weights, adapters, jobs, options).run();
+  const ActiveAdapters placed = adapters_on(adapters, weights.device);
+  if (options.beam.beams > 1) return BeamGenerator(weights, placed, jobs, options).run();
+  return Generator(weights, placed, jobs, options).run();
 }
 
 }  // namespace mneme::model

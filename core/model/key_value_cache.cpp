@@ -7,15 +7,12 @@
 #include <limits>
 
 #include "core/model/blocks/fused.h"
+#include "core/model/device.h"
 #include "core/model/kernels/kernels.h"
 #include "core/model/layer_stack.h"
 
 namespace mneme::model {
 namespace {
-
-at::Tensor index_tensor(std::span<const std::int64_t> values, at::Device device) {
-  return at::tensor(at::IntArrayRef(values.data(), values.size()), at::kLong).to(device);
-}
 
 /// To whole vectors of the kernels.
 constexpr std::int64_t round_up(std::int64_t n) { return (n + 15) / 16 * 16; }
@@ -113,7 +110,7 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
 }
 
 void KeyValueCache::reorder(std::span<const std::int64_t> sources) {
-  const at::Tensor index = index_tensor(sources, keys_.front().device());
+  const at::Tensor index = index_on(sources, keys_.front().device());
   for (auto* tensors : {&keys_, &values_})
     for (at::Tensor& tensor : *tensors) tensor = tensor.index_select(0, index);
 }
@@ -140,7 +137,7 @@ at::Tensor KeyValueCache::attend_reference(std::size_t layer, const at::Tensor& 
                                            std::span<const std::int64_t> slots,
                                            std::span<const std::int64_t> positions) {
   const std::int64_t rows = qkv.size(0), repeat = heads_ / kv_heads_;
-  const at::Tensor slot = index_tensor(slots, qkv.device()), where = index_tensor(positions, qkv.device());
+  const at::Tensor slot = index_on(slots, qkv.device()), where = index_on(positions, qkv.device());
   const auto part = [&](std::int64_t first, std::int64_t heads) {
     return qkv.narrow(1, first * head_dim_, heads * head_dim_).view({rows, heads, head_dim_});
   };

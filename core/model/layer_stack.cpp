@@ -8,7 +8,9 @@
 #include "core/base/error.h"
 #include "core/model/blocks/activation.h"
 #include "core/model/blocks/add_norm.h"
+#include "core/model/blocks/device_attention.h"
 #include "core/model/blocks/relative_bias.h"
+#include "core/model/device.h"
 
 namespace mneme::model {
 
@@ -76,7 +78,7 @@ class Stack {
       capture(w.input.index, normed);
       const at::Tensor kv = head_norms(w, linear(w.input.index, w.keys, normed, w.query.out()), false, true);
       offsets_ = &request_.last_offsets;
-      const at::Tensor chosen = request_.last_rows.to(normed.device());
+      const at::Tensor chosen = on_device(request_.last_rows, normed.device());
       const at::Tensor rows = normed.index_select(0, chosen);
       output_.residual = output_.residual.index_select(0, chosen);
       attended =
@@ -212,29 +214,39 @@ at::Tensor position_bias(const ModelWeights& weights, const StackWeights& stack,
                                reach);
 }
 
-PackedAttention::Spec memory_spec(const ModelWeights& weights, blocks::AttentionSpan span) {
+namespace {
+
+/// \param stack whose rows attend to each other; nullptr: rows that attend to an encoder's output
+PackedAttention::Spec make_spec(const ModelWeights& weights, const StackWeights* stack, blocks::AttentionSpan span) {
   const TransformerConfig& c = weights.config;
   auto spec = std::make_shared<blocks::AttentionSpec>();
   spec->heads = c.num_attention_heads;
   spec->key_value_heads = c.num_key_value_heads;
   spec->head_dim = c.head_dim;
   spec->scale = attention_scale(c);
-  spec->causal = false;
+  spec->causal = stack != nullptr && stack->causal;
   spec->span = std::move(span);
+  if (stack != nullptr) {
+    const auto& offsets = spec->span.key_offsets;
+    std::int64_t longest = 1;
+    for (std::size_t s = 0; s + 1 < offsets.size(); ++s) longest = std::max(longest, offsets[s + 1] - offsets[s]);
+    spec->window = c.sliding_window;
+    if (weights.rope) spec->rope = weights.rope->at_least(longest);
+    spec->bias = position_bias(weights, *stack, longest);
+  }
+  blocks::put_tables(*spec, weights.embedding);
   return spec;
+}
+
+}  // namespace
+
+PackedAttention::Spec memory_spec(const ModelWeights& weights, blocks::AttentionSpan span) {
+  return make_spec(weights, nullptr, std::move(span));
 }
 
 PackedAttention::Spec attention_spec(const ModelWeights& weights, const StackWeights& stack,
                                      blocks::AttentionSpan span) {
-  auto spec = std::make_shared<blocks::AttentionSpec>(*memory_spec(weights, std::move(span)));
-  const auto& offsets = spec->span.key_offsets;
-  std::int64_t longest = 1;
-  for (std::size_t s = 0; s + 1 < offsets.size(); ++s) longest = std::max(longest, offsets[s + 1] - offsets[s]);
-  spec->causal = stack.causal;
-  spec->window = weights.config.sliding_window;
-  if (weights.rope) spec->rope = weights.rope->at_least(longest);
-  spec->bias = position_bias(weights, stack, longest);
-  return spec;
+  return make_spec(weights, &stack, std::move(span));
 }
 
 void check_adapters(const ModelWeights& weights, const ActiveAdapters& adapters) {

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/model/device.h"
 #include "core/model/generate.h"
 #include "core/model/job_adapters.h"
 #include "core/model/layer_stack.h"
@@ -17,10 +18,6 @@ namespace mneme::model {
 namespace {
 
 using Tokens = std::vector<std::int32_t>;
-
-at::Tensor index_of(const std::vector<std::int64_t>& values, at::Device device) {
-  return at::tensor(values, at::kLong).to(device);
-}
 
 /// Keys and values of a pass over prompts, by layer of the decoder, not yet rotated.
 struct RecordedKeys {
@@ -225,7 +222,7 @@ class GroupScorer {
     if (trie.ids().empty()) return end;
     ActiveAdapters adapters = adapters_of(first + begin, end - begin);
     adapters.prefix = at::Tensor();
-    const auto index = [&](const std::vector<std::int64_t>& values) { return index_of(values, weights_.device); };
+    const auto index = [&](const std::vector<std::int64_t>& values) { return index_on(values, weights_.device); };
     TrieAttention attention(keys_, query_columns_, index(trie.key_rows()), trie_specs(trie, begin, end), context_);
     const at::Tensor table =
         log_probabilities(at::embedding(weights_.embedding, index(trie.ids())),
@@ -285,11 +282,12 @@ std::vector<std::vector<double>> score_continuations(const Transformer& model, c
   std::unique_ptr<ModelWeights> scratch;
   const ModelWeights& weights = Weights::of(model, scratch);
   check_adapters(weights, adapters);
+  const ActiveAdapters placed = adapters_on(adapters, weights.device);
   std::vector<std::vector<double>> scores(prompts.size());
   const auto group = static_cast<std::size_t>(std::max<std::int64_t>(options.slots, 1));
   for (std::size_t first = 0; first < prompts.size(); first += group) {
     const std::size_t count = std::min(group, prompts.size() - first);
-    GroupScorer scorer(weights, adapters, {.backend = options.backend}, prompts.subspan(first, count),
+    GroupScorer scorer(weights, placed, {.backend = options.backend}, prompts.subspan(first, count),
                        candidates.subspan(first, count));
     scorer.run(first, scores);
     if (options.progress) options.progress(static_cast<std::int64_t>(first + count));

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/model/batch.h"
+#include "core/model/device.h"
 #include "core/model/token_axis.h"
 
 namespace mneme::model {
@@ -114,7 +115,7 @@ at::Tensor SlotDecoder::step(std::span<const std::int64_t> tokens, const ActiveA
     last_memory.push_back(memory_lengths_[static_cast<std::size_t>(slot)] - 1);
   }
   DecodeAttention attention(cache_, memory_ ? &*memory_ : nullptr, {slots, positions, last_memory});
-  const at::Tensor ids = at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(weights_.device);
+  const at::Tensor ids = index_on(tokens, weights_.device);
   return run_decoder(at::embedding(weights_.embedding, ids),
                      {.adapters = &adapters, .attention = &attention, .offsets = std::move(offsets)});
 }

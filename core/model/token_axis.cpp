@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "core/base/error.h"
+#include "core/model/device.h"
 
 namespace mneme::model {
 
@@ -14,7 +15,7 @@ TokenAxis::TokenAxis(const PackedBatch& batch, const at::Tensor& prefix)
 }
 
 at::Tensor TokenAxis::embed(const ModelWeights& weights) const {
-  const at::Tensor tokens = at::embedding(weights.embedding, batch_.ids.to(weights.device));
+  const at::Tensor tokens = at::embedding(weights.embedding, on_device(batch_.ids, weights.device));
   if (prefix_length_ == 0) return tokens;
   std::vector<at::Tensor> pieces;
   for (std::int64_t s = 0; s < batch_.sequences(); ++s) {
@@ -34,7 +35,7 @@ std::vector<std::int64_t> TokenAxis::token_rows() const {
 }
 
 at::Tensor TokenAxis::without_prefix(const at::Tensor& x) const {
-  return prefix_length_ == 0 ? x : x.index_select(0, at::tensor(token_rows(), at::kLong).to(x.device()));
+  return prefix_length_ == 0 ? x : x.index_select(0, index_on(token_rows(), x.device()));
 }
 
 TokenAxis::Selection TokenAxis::select(RowsNeeded needed) const {

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/model/blocks/device_attention.h"
 #include "core/model/blocks/fused.h"
 
 namespace mneme::model::blocks {
@@ -46,18 +47,8 @@ at::Tensor attend_one(const at::Tensor& q, const at::Tensor& k, const at::Tensor
       .reshape({q.size(0), spec.heads * spec.head_dim});
 }
 
-/// attend_one() where every query is one of the keys, without bias or window, by the kernel that PyTorch has for the
-/// device.
-at::Tensor attend_plainly(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpec& spec) {
-  const auto heads_first = [](const at::Tensor& t) { return t.transpose(0, 1).unsqueeze(0); };  // [1, heads, rows, hd]
-  const at::Tensor out =
-      at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v), {}, /*dropout_p=*/0, spec.causal,
-                                       spec.scale, /*enable_gqa=*/spec.heads != spec.key_value_heads);
-  return out.squeeze(0).transpose(0, 1).reshape({q.size(0), spec.heads * spec.head_dim});
-}
-
 at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpec& spec) {
-  const bool plain = !q.is_cpu() && !spec.bias.defined() && spec.window == 0 && spec.span.query_positions.empty();
+  if (!q.is_cpu()) return device_attention(q, k, v, spec);
   const AttentionSpan& span = spec.span;
   std::vector<at::Tensor> outputs;
   for (std::int64_t s = 0; s < span.sequences(); ++s) {
@@ -66,15 +57,13 @@ at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     const std::int64_t k0 = span.key_offsets[i], nk = span.key_offsets[i + 1] - k0;
     std::vector<std::int64_t> positions;
     for (std::int64_t r = q0; r < q0 + nq; ++r) positions.push_back(span.position(s, r));
-    const at::Tensor where = at::tensor(positions, at::kLong).to(q.device());
+    const at::Tensor where = at::tensor(positions, at::kLong);
     at::Tensor qs = q.narrow(0, q0, nq), ks = k.narrow(0, k0, nk);
     if (spec.rope) {
       qs = rotated(qs, where, *spec.rope);
       ks = rotated(ks, at::arange(nk, where.options()), *spec.rope);
     }
-    const at::Tensor vs = v.narrow(0, k0, nk);
-    outputs.push_back(plain && (nq == nk || !spec.causal) ? attend_plainly(qs, ks, vs, spec)
-                                                          : attend_one(qs, ks, vs, where, spec));
+    outputs.push_back(attend_one(qs, ks, v.narrow(0, k0, nk), where, spec));
   }
   return outputs.empty() ? q.reshape({0, spec.heads * spec.head_dim}) : at::cat(outputs, 0);
 }

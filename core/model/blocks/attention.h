@@ -22,6 +22,8 @@ struct AttentionSpan {
   std::int64_t position(std::int64_t sequence, std::int64_t query) const;  ///< query: row on the query axis
 };
 
+struct SpanTables;  // see device_attention.h
+
 /// Everything about one attention; shared, since the backward pass needs it later.
 struct AttentionSpec {
   std::int64_t heads = 0, key_value_heads = 0, head_dim = 0;
@@ -32,6 +34,7 @@ struct AttentionSpec {
   /// [heads, 2·P - 1], added to the scores: column P - 1 + j - i for key j and query i; undefined: none.
   at::Tensor bias{};
   AttentionSpan span;
+  std::shared_ptr<const SpanTables> tables{};  ///< of the span, by put_tables(); on the CPU none
 
   std::int64_t bias_reach() const { return (bias.size(1) + 1) / 2; }  ///< P: positions that the bias covers
 };

@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/random.h"
 #include "core/model/blocks/fused_linear.h"
+#include "core/model/device.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -19,7 +20,7 @@ at::Tensor gate_rows(const at::Tensor& gate, const GroupDeltas& deltas) {
   std::vector<std::int64_t> owner(static_cast<std::size_t>(offsets.back()));
   for (std::size_t s = 0; s + 1 < offsets.size(); ++s)
     std::fill(owner.begin() + offsets[s], owner.begin() + offsets[s + 1], static_cast<std::int64_t>(s));
-  return gate.index_select(0, at::tensor(owner, at::kLong).to(gate.device())).unsqueeze(1);
+  return gate.index_select(0, index_on(owner, gate.device())).unsqueeze(1);
 }
 
 /// x with each element zeroed with probability p and the others scaled by 1 / (1 - p).
@@ -28,7 +29,7 @@ at::Tensor dropped(const at::Tensor& x, double p, RandomStream& stream) {
   float* values = mask.data_ptr<float>();
   const float keep = static_cast<float>(1 / (1 - p));
   for (std::int64_t i = 0; i < mask.numel(); ++i) values[i] = stream.uniform() < p ? 0.f : keep;
-  return x * mask.to(x.options());
+  return x * on_device(mask, x.device()).to(x.scalar_type());
 }
 
 /// Adds `part` to the columns of y from `column` on, without writing into y.
@@ -42,16 +43,15 @@ at::Tensor low_rank_term(at::Tensor y, const at::Tensor& x, const LowRankDelta& 
                          const BlockContext& context) {
   const LowRankLayout& layout = *delta.layout;
   const bool drop = context.dropout != nullptr && delta.dropout > 0;
-  const at::Tensor slice = delta.slice.to(x.device());
-  const at::Tensor input = (drop ? dropped(x, delta.dropout, *context.dropout) : x).to(slice.scalar_type());
+  const at::Tensor input = (drop ? dropped(x, delta.dropout, *context.dropout) : x).to(delta.slice.scalar_type());
   std::int64_t b = layout.rank * layout.in * static_cast<std::int64_t>(layout.parts.size());
   for (std::size_t p = 0; p < layout.parts.size(); ++p) {
     const auto& part = layout.parts[p];
     const std::int64_t column = part.first_column - deltas.first_column;
     const std::int64_t a = static_cast<std::int64_t>(p) * layout.rank * layout.in;
     if (column >= 0 && column + part.out <= y.size(1)) {
-      const at::Tensor down = slice.narrow(0, a, layout.rank * layout.in).view({layout.rank, layout.in});
-      const at::Tensor up = slice.narrow(0, b, part.out * layout.rank).view({part.out, layout.rank});
+      const at::Tensor down = delta.slice.narrow(0, a, layout.rank * layout.in).view({layout.rank, layout.in});
+      const at::Tensor up = delta.slice.narrow(0, b, part.out * layout.rank).view({part.out, layout.rank});
       at::Tensor u = at::linear(input, down) * delta.scale;
       if (delta.gate.defined()) u = u * gate_rows(delta.gate, deltas).to(u.options());
       y = add_columns(y, at::linear(u, up), column);
@@ -65,7 +65,7 @@ at::Tensor dense_term(const at::Tensor& y, const at::Tensor& x, const ColumnDelt
   const WeightDelta& delta = *column.delta;
   const std::int64_t first = column.first_column - deltas.first_column;
   if (first < 0 || first + delta.delta.size(0) > y.size(1)) return y;
-  at::Tensor part = at::linear(x.to(delta.delta.scalar_type()), delta.delta.to(x.device())) * delta.scale;
+  at::Tensor part = at::linear(x.to(delta.delta.scalar_type()), delta.delta) * delta.scale;
   if (delta.gate.defined()) part = part * gate_rows(delta.gate, deltas).to(part.options());
   return add_columns(y, part, first);
 }

@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 
 #include "core/model/blocks/fused.h"
+#include "core/model/device.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -88,7 +89,7 @@ at::Tensor label_loss(const at::Tensor& logits, const at::Tensor& labels, const 
   for (std::int64_t i = 0; i < labels.numel(); ++i)
     MNEME_CHECK(ids[i] >= 0 && ids[i] < logits.size(1), "Label {} is {}; the vocabulary has {} tokens", i, ids[i],
                 logits.size(1));
-  if (!takes_fused(context, logits)) return reference(logits, labels.to(logits.device()));
+  if (!takes_fused(context, logits)) return reference(logits, on_device(labels, logits.device()));
   return fused(logits.contiguous(), labels);
 }
 

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/model/device.h"
+
 namespace mneme::model::blocks {
 
 at::Tensor relative_bias(const at::Tensor& table, const RelativeBuckets& rule, std::int64_t reach) {
@@ -22,7 +24,7 @@ at::Tensor relative_bias(const at::Tensor& table, const RelativeBuckets& rule, s
                            static_cast<double>(buckets - exact);
   const at::Tensor wide = (exact + steps.clamp_min(0).to(at::kLong)).clamp_max(buckets - 1);
   bucket = bucket + at::where(far < exact, far, wide);
-  const at::Tensor bias = table.index_select(0, bucket.to(table.device())).t();
+  const at::Tensor bias = table.index_select(0, on_device(bucket, table.device())).t();
   return (bias.scalar_type() == at::kBFloat16 ? bias.to(at::kFloat) : bias).contiguous();
 }
 

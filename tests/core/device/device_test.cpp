@@ -121,6 +121,38 @@ TEST_CASE("gradients come back to adapters on the CPU, with recomputation too", 
   }
 }
 
+// bf16 goes through flash attention there.
+TEST_CASE("losses, gradients and scores in bf16 on another device are near those of the CPU", "[device]") {
+  TransformerConfig config = decoder();
+  config.head_dim = 16;
+  for (const std::int64_t window : {0, 3}) {
+    config.model_type = window > 0 ? "mistral" : "llama";
+    config.sliding_window = window;
+    const Pair pair(config, at::kBFloat16);
+    REQUIRE(pair.there->config().sliding_window == window);
+    const PackedBatch batch = batch_of(*pair.here);
+    for (const RowsNeeded rows : {RowsNeeded::kLabels, RowsNeeded::kAll}) {
+      const auto run = [&](const Transformer& model) {
+        const ActiveAdapters adapters = pair.adapters();
+        const at::Tensor logits =
+            model.forward({.batch = &batch, .adapters = &adapters, .rows = rows, .want_logits = true}).logits;
+        return std::pair(logits.detach(),
+                         gradients(at::log_softmax(logits, 1).select(1, 0).sum(), slices_of(adapters)));
+      };
+      const auto here = run(*pair.here), there = run(*pair.there);
+      CHECK(relative_error(there.first, here.first) < 0.05);
+      for (std::size_t i = 0; i < here.second.size(); ++i)
+        CHECK(relative_error(there.second[i], here.second[i]) < 0.05);
+    }
+    const auto prompts = random_tokens({5, 1, 12, 8}, config.vocab_size, 9);
+    const std::vector<std::vector<std::vector<std::int32_t>>> candidates(4, {{3, 4}, {3, 5, 6}, {7}});
+    const auto here = score_continuations(*pair.here, pair.adapters(), prompts, candidates, {});
+    const auto there = score_continuations(*pair.there, pair.adapters(), prompts, candidates, {});
+    for (std::size_t p = 0; p < here.size(); ++p)
+      for (std::size_t c = 0; c < here[p].size(); ++c) CHECK(there[p][c] == Approx(here[p][c]).epsilon(0.03));
+  }
+}
+
 TEST_CASE("answers and scores on another device are those of the CPU", "[device]") {
   for (const TransformerConfig& config : kConfigs) {
     const Pair pair(config);

@@ -11,6 +11,11 @@
 #include <c10/core/impl/alloc_cpu.h>
 #include <torch/library.h>
 
+#include <algorithm>
+#include <optional>
+#include <tuple>
+#include <vector>
+
 namespace {
 
 constexpr auto kType = c10::DeviceType::PrivateUse1;
@@ -87,6 +92,79 @@ at::Tensor reshape_alias(const at::Tensor& t, Sizes size, Sizes stride) {
 
 at::Tensor view(const at::Tensor& t, Sizes size) { return at::native::view(t, size); }
 
+/// What flash attention of packed sequences is told, as PyTorch documents it: in each sequence the last query stands at
+/// the last key, and a query sees `left` keys before and `right` keys behind its own place (no number: all).
+struct Flash {
+  at::Tensor query_offsets, key_offsets;
+  bool causal;
+  double scale;
+  std::optional<c10::SymInt> left, right;
+
+  /// [R, N]
+  at::Tensor visible(std::int64_t rows, std::int64_t keys) const {
+    at::Tensor seen = at::zeros({rows, keys}, at::kBool);
+    const at::Tensor q = on_cpu(query_offsets), k = on_cpu(key_offsets);
+    const auto at_index = [](const at::Tensor& offsets, std::int64_t s) {
+      return static_cast<std::int64_t>(offsets.const_data_ptr<std::int32_t>()[s]);
+    };
+    for (std::int64_t s = 0; s + 1 < q.numel(); ++s) {
+      const std::int64_t q1 = at_index(q, s + 1), k0 = at_index(k, s), k1 = at_index(k, s + 1);
+      for (std::int64_t i = at_index(q, s); i < q1; ++i) {
+        const std::int64_t place = k1 - (q1 - i);
+        const std::int64_t first = left ? std::max(k0, place - left->expect_int()) : k0;
+        const std::int64_t last = causal ? place : right ? std::min(k1 - 1, place + right->expect_int()) : k1 - 1;
+        if (first <= last) seen.select(0, i).narrow(0, first, last + 1 - first).fill_(true);
+      }
+    }
+    return seen;
+  }
+
+  /// q [R, heads, hd], k [N, kv heads, hd], in fp32. \return [heads, R, N]
+  at::Tensor weights(const at::Tensor& q, const at::Tensor& k) const {
+    const at::Tensor hidden = visible(q.size(0), k.size(0)).logical_not();
+    const at::Tensor scores = at::matmul(by_head(q, q.size(1)), by_head(k, q.size(1)).transpose(1, 2)) * scale;
+    return at::softmax(scores.masked_fill(hidden, -1e30), -1);
+  }
+
+  /// x [rows, its heads, hd] -> [heads, rows, hd]
+  static at::Tensor by_head(const at::Tensor& x, std::int64_t heads) {
+    return x.transpose(0, 1).repeat_interleave(heads / x.size(1), 0);
+  }
+};
+
+at::Tensor in_fp32(const at::Tensor& t) { return on_cpu(t).to(at::kFloat); }
+
+using Offsets = std::optional<at::Tensor>;
+using Reach = std::optional<c10::SymInt>;
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_forward(
+    const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& query_offsets,
+    const Offsets& key_offsets, c10::SymInt, c10::SymInt, double, bool causal, bool, std::optional<double> scale,
+    Reach left, Reach right, const Offsets&, const Offsets&) {
+  TORCH_CHECK(q.scalar_type() == at::kBFloat16, "flash attention takes bf16");
+  const Flash flash{*query_offsets, *key_offsets, causal, *scale, left, right};
+  const at::Tensor nothing = at::empty({0}, q.options());
+  const at::Tensor out = at::matmul(flash.weights(in_fp32(q), in_fp32(k)), Flash::by_head(in_fp32(v), q.size(1)));
+  return {out.transpose(0, 1).to(q.options()), nothing, nothing, nothing, nothing};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_backward(
+    const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor&,
+    const at::Tensor&, const at::Tensor& query_offsets, const at::Tensor& key_offsets, c10::SymInt, c10::SymInt, double,
+    bool causal, const at::Tensor&, const at::Tensor&, std::optional<double> scale, Reach left, Reach right) {
+  const Flash flash{query_offsets, key_offsets, causal, *scale, left, right};
+  const std::int64_t heads = q.size(1), repeat = heads / k.size(1);
+  const at::Tensor weights = flash.weights(in_fp32(q), in_fp32(k)), out = in_fp32(grad).transpose(0, 1);
+  const at::Tensor slopes = at::matmul(out, Flash::by_head(in_fp32(v), heads).transpose(1, 2));
+  const at::Tensor scores = weights * (slopes - (slopes * weights).sum(-1, true)) * *scale;
+  const auto of_keys = [&](const at::Tensor& x) {  // [heads, N, hd] -> [N, kv heads, hd]
+    return x.view({k.size(1), repeat, x.size(1), x.size(2)}).sum(1).transpose(0, 1).to(k.options());
+  };
+  return {at::matmul(scores, Flash::by_head(in_fp32(k), heads)).transpose(0, 1).to(q.options()),
+          of_keys(at::matmul(scores.transpose(1, 2), in_fp32(q).transpose(0, 1))),
+          of_keys(at::matmul(weights.transpose(1, 2), out))};
+}
+
 /// A single number may lie on the CPU, as with a GPU.
 void check(const c10::OperatorHandle& op, const at::Tensor& t) {
   TORCH_CHECK(!t.defined() || t.dim() == 0 || t.device().type() == kType, op.schema().name(),
@@ -113,6 +191,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("as_strided", &as_strided);
   library.impl("_reshape_alias", &reshape_alias);
   library.impl("view", &view);
+  library.impl("_flash_attention_forward", &flash_forward);
+  library.impl("_flash_attention_backward", &flash_backward);
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
