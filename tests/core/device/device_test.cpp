@@ -18,24 +18,6 @@ using mneme::test::other_device;
 
 namespace {
 
-TransformerConfig decoder() { return small_config(); }
-
-TransformerConfig encoder_decoder() {
-  TransformerConfig c;
-  c.model_type = "t5";
-  c.vocab_size = 47;
-  c.hidden_size = 24;
-  c.intermediate_size = 28;
-  c.num_hidden_layers = 2;
-  c.num_decoder_layers = 3;
-  c.num_attention_heads = c.num_key_value_heads = 3;
-  c.head_dim = 10;
-  c.hidden_act = "gelu_tanh";
-  c.relative_attention_num_buckets = 8;
-  c.relative_attention_max_distance = 12;
-  return c;
-}
-
 /// The same weights on both devices, through a model directory.
 struct Pair {
   explicit Pair(const TransformerConfig& config, at::ScalarType dtype = at::kFloat) {
@@ -57,7 +39,7 @@ PackedBatch batch_of(const Transformer& model) {
   return pack_all(random_tokens(kLengths, model.config().vocab_size, 3), kFirst);
 }
 
-const std::vector<TransformerConfig> kConfigs = {decoder(), encoder_decoder()};
+const std::vector<TransformerConfig> kConfigs = {small_config(), small_t5_config()};
 
 }  // namespace
 
@@ -123,7 +105,7 @@ TEST_CASE("gradients come back to adapters on the CPU, with recomputation too", 
 
 // bf16 goes through flash attention there.
 TEST_CASE("losses, gradients and scores in bf16 on another device are near those of the CPU", "[device]") {
-  TransformerConfig config = decoder();
+  TransformerConfig config = small_config();
   config.head_dim = 16;
   for (const std::int64_t window : {0, 3}) {
     config.model_type = window > 0 ? "mistral" : "llama";
@@ -173,7 +155,7 @@ TEST_CASE("answers and scores on another device are those of the CPU", "[device]
 }
 
 TEST_CASE("weights are merged and saved from another device", "[device]") {
-  const Pair pair(decoder());
+  const Pair pair(small_config());
   const PackedBatch batch = batch_of(*pair.here);
   const auto merged = pair.there->merged(pair.adapters());
   CHECK(merged->device() == other_device());

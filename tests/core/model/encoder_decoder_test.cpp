@@ -15,22 +15,6 @@ using namespace mneme::model::test;
 
 namespace {
 
-TransformerConfig t5_config() {
-  TransformerConfig c;
-  c.model_type = "t5";
-  c.vocab_size = 47;
-  c.hidden_size = 24;
-  c.intermediate_size = 28;
-  c.num_hidden_layers = 2;
-  c.num_decoder_layers = 3;
-  c.num_attention_heads = c.num_key_value_heads = 3;
-  c.head_dim = 10;
-  c.hidden_act = "gelu_tanh";
-  c.relative_attention_num_buckets = 8;
-  c.relative_attention_max_distance = 12;
-  return c;
-}
-
 /// Larger weights than the usual start, so that every part shows.
 std::unique_ptr<Transformer> lively(const TransformerConfig& config, at::ScalarType dtype = at::kFloat) {
   RandomStream rng(5, "model");
@@ -66,7 +50,7 @@ TEST_CASE("a batch is split into what the encoder and the decoder read", "[encod
 }
 
 TEST_CASE("sequences of an encoder-decoder do not see each other", "[encoder_decoder]") {
-  const auto model = lively(t5_config());
+  const auto model = lively(small_t5_config());
   const auto tokens = random_tokens({9, 4, 17, 2}, 47, 3);
   const std::vector<std::int64_t> first = {5, 3, 9, 1};
   ActiveAdapters adapters = random_adapter(*model, t5_adapter());
@@ -85,7 +69,7 @@ TEST_CASE("sequences of an encoder-decoder do not see each other", "[encoder_dec
 }
 
 TEST_CASE("own kernels compute an encoder-decoder as plain ATen does", "[encoder_decoder]") {
-  const auto model = lively(t5_config());
+  const auto model = lively(small_t5_config());
   ActiveAdapters adapters = random_adapter(*model, t5_adapter());
   const PackedBatch batch = pack_all(random_tokens({31, 4, 60}, 47, 3), {20, 3, 10});
   std::vector<std::vector<at::Tensor>> found;
@@ -99,7 +83,7 @@ TEST_CASE("own kernels compute an encoder-decoder as plain ATen does", "[encoder
 }
 
 TEST_CASE("the relative position biases get a gradient in full fine-tuning", "[encoder_decoder]") {
-  const auto model = lively(t5_config(), at::kDouble);
+  const auto model = lively(small_t5_config(), at::kDouble);
   std::vector<std::pair<std::string, at::Tensor>> leaves;
   for (const auto& [name, weight] : model->weights())
     if (name.find("relative_attention_bias") != std::string::npos)
@@ -127,7 +111,7 @@ TEST_CASE("the relative position biases get a gradient in full fine-tuning", "[e
 }
 
 TEST_CASE("a pass through the encoder stops and goes on between layers", "[encoder_decoder]") {
-  const auto model = lively(t5_config());
+  const auto model = lively(small_t5_config());
   const PackedBatch batch = pack_all(random_tokens({9, 14}, 47, 3), {5, 6});
   const c10::NoGradGuard no_grad;
   const ForwardOutput all = model->forward({.batch = &batch, .want_losses = true, .hidden = HiddenStates::kAll});
@@ -147,7 +131,7 @@ TEST_CASE("a pass through the encoder stops and goes on between layers", "[encod
 }
 
 TEST_CASE("answers of an encoder-decoder follow its logits and do not depend on the slots", "[encoder_decoder]") {
-  const auto model = lively(t5_config());
+  const auto model = lively(small_t5_config());
   ActiveAdapters adapters = random_adapter(*model, t5_adapter());
   adapters.prefix = at::randn({5, 2, 24}) * 0.5;
   const c10::NoGradGuard no_grad;
@@ -174,7 +158,7 @@ TEST_CASE("scores of candidates with common beginnings are their label losses", 
   decoder.sliding_window = 6;
   decoder.qk_norm = decoder.qkv_bias = true;
   decoder.model_type = "qwen3";
-  for (const TransformerConfig& config : {t5_config(), decoder}) {
+  for (const TransformerConfig& config : {small_t5_config(), decoder}) {
     INFO(config.model_type);
     const auto model = lively(config);
     const c10::NoGradGuard no_grad;

@@ -36,6 +36,22 @@ TransformerConfig small_config() {
   return config;
 }
 
+TransformerConfig small_t5_config() {
+  TransformerConfig c;
+  c.model_type = "t5";
+  c.vocab_size = 47;
+  c.hidden_size = 24;
+  c.intermediate_size = 28;
+  c.num_hidden_layers = 2;
+  c.num_decoder_layers = 3;
+  c.num_attention_heads = c.num_key_value_heads = 3;
+  c.head_dim = 10;
+  c.hidden_act = "gelu_tanh";
+  c.relative_attention_num_buckets = 8;
+  c.relative_attention_max_distance = 12;
+  return c;
+}
+
 std::unique_ptr<Transformer> lively_model(const TransformerConfig& config, at::ScalarType dtype) {
   RandomStream rng(1, "weights");
   const auto model = Transformer::random(config, dtype, rng);

@@ -15,8 +15,9 @@ namespace mneme::model::test {
 /// Largest |a - b| over the largest |b|.
 double relative_error(const at::Tensor& a, const at::Tensor& b);
 
-/// A small config whose sizes are all different.
+/// Small configs whose sizes are all different.
 TransformerConfig small_config();
+TransformerConfig small_t5_config();
 
 /// Random weights large enough that all parts of the model matter.
 std::unique_ptr<Transformer> lively_model(const TransformerConfig& config = small_config(),
