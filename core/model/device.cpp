@@ -34,6 +34,8 @@ void prefer_cudnn_attention() {
 
 }  // namespace
 
+bool is_device_name(const std::string& name) { return name == "cpu" || gpu_index(name); }
+
 c10::Device open_device(const std::string& name) {
   if (name == "cpu") return c10::kCPU;
   const std::optional<int> index = gpu_index(name);

@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/config/check.h"
 #include "core/config/section.h"
+#include "core/model/device.h"
 
 namespace mneme::run {
 
@@ -90,6 +91,8 @@ ModelOptions read_model(const config::Section& s) {
   options.path = s.text("path");
   options.dtype = s.text("dtype");
   options.device = s.text("device");
+  if (!model::is_device_name(options.device))
+    s.fail("device", fmt::format("is '{}'; expected cpu, cuda or cuda:N", options.device));
   return options;
 }
 

@@ -22,6 +22,7 @@ TEST_CASE("a config of what is required has the documented defaults", "[options]
   CHECK(o.strategy == "seq");
   CHECK(o.model.path == "nano");
   CHECK(o.model.dtype == "fp32");
+  CHECK(o.model.device == "cpu");
   CHECK(o.adapter.kind == "lora");
   CHECK(o.adapter.lora.rank == 8);
   CHECK(o.adapter.lora.targets == std::vector<std::string>{"q_proj", "v_proj"});
@@ -47,7 +48,8 @@ TEST_CASE("every section reaches its options", "[options]") {
       "eval: {split: eval, protocol: labels, rows: last, decode_slots: 4}\n"
       "save: {adapters: none, checkpoint: false}\n"
       "launcher: {jobs: 2}\nname: mine\ndata: {root: here}\n",
-      "model: {path: dir, dtype: bf16}\n");
+      "model: {path: dir, dtype: bf16, device: cuda:1}\n");
+  CHECK(o.model.device == "cuda:1");
   CHECK(o.adapter.kind == "full");
   CHECK(o.adapter.lora.rank == 3);
   CHECK(o.adapter.lora.alpha == 5);
@@ -132,6 +134,8 @@ TEST_CASE("what a run cannot do without is asked for", "[options]") {
   CHECK_THROWS_WITH(read("seed: 1\nstrategy: {name: seq}\n"), Contains("model.path"));
   CHECK_THROWS_WITH(read("seed: 1\nmodel: {path: x}\n"), Contains("strategy") && Contains("strategy=seq"));
   CHECK_THROWS_WITH(read("seed: 1\nmodel: {path: x}\nstrategy: seq\n"), Contains("strategy"));
+  CHECK_THROWS_WITH(read("seed: 1\nmodel: {path: x, device: gpu}\nstrategy: {name: seq}\n"),
+                    Contains("model.device: is 'gpu'; expected cpu, cuda or cuda:N"));
   CHECK_THROWS_WITH(read("seed: 1\nmodel: {path: x}\nstrategy: {lambda: 1}\n"), Contains("name"));
   CHECK_THROWS_WITH(read("model: {path: x}\nstrategy: {name: seq}\n"), Contains("seed"));
   CHECK_THROWS_WITH(read("seed: -1\nmodel: {path: x}\nstrategy: {name: seq}\n"), Contains("seed") && Contains("-1"));
