@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -104,9 +105,7 @@ struct Contender {
   std::vector<double> seconds;
   std::int64_t stage = 0;
 };
-}  // namespace
-
-int main(int argc, char** argv) {
+void measure(int argc, char** argv) {
   at::set_num_threads(1);
   std::vector<std::string> names;
   std::vector<std::unique_ptr<Contender>> contenders;
@@ -131,6 +130,17 @@ int main(int argc, char** argv) {
     if (first_median == 0) first_median = median, first_least = least;
     fmt::print("{:<10} median {:8.3f} ms per step, {:.3f} of {}; least {:8.3f} ms, {:.3f}\n", contender->name,
                1e3 * median, median / first_median, contenders.front()->name, 1e3 * least, least / first_least);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    measure(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "strategy_cost: {}\n", error.what());
+    return 1;
   }
   return 0;
 }
