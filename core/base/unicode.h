@@ -11,6 +11,9 @@ namespace mneme {
 /// Offset of the first byte that is not part of valid UTF-8 (no overlong forms, surrogates or values above U+10FFFF).
 std::optional<std::size_t> find_invalid_utf8(std::string_view bytes);
 
+/// Whether a byte of UTF-8 is one behind a character's first.
+constexpr bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
 /// Code points; each byte that is not part of valid UTF-8 becomes U+FFFD.
 std::u32string decode_utf8(std::string_view bytes);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "core/base/unicode.h"
+
 namespace mneme::config {
 
 namespace {
@@ -77,7 +79,7 @@ std::string ascii_digits_and_blanks(std::string_view text) {
 
 std::string shortened(std::string_view text, std::size_t most) {
   if (text.size() <= most) return std::string(text);
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  while (most > 0 && is_continuation(text[most])) --most;
   return std::string(text.substr(0, most)) + "…";
 }
 

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
+#include "core/base/unicode.h"
 
 namespace mneme::data {
 namespace fs = std::filesystem;
@@ -58,7 +59,7 @@ std::string key_of(const Mini8Options& options, const TaskSpec& spec) {
 /// The longest part of the text that ends within `most` bytes and with a whole character.
 std::string_view beginning(std::string_view text, std::size_t most) {
   if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  while (most > 0 && is_continuation(text[most])) --most;
   return text.substr(0, most);
 }
 

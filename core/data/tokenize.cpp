@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/base/unicode.h"
 #include "core/data/prompt_parts.h"
 
 namespace mneme::data {
@@ -13,8 +14,6 @@ using text::TokenIds;
 
 /// Tokens that one character can at most be split into (byte tokens).
 constexpr std::size_t kTokensPerCharacter = 4;
-
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 /// Whether the text ends within a UTF-8 character.
 bool ends_within_character(std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/unicode.h"
 #include "core/text/unicode_data.h"
 
 namespace mneme::text {

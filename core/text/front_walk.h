@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "core/base/unicode.h"
+
 namespace mneme::text {
 
 /// Follows how far the front of a text, the bytes that are made from its very first character, reaches in a text that
@@ -37,7 +39,7 @@ class FrontWalk {
 
   std::size_t next(std::size_t i) const {
     do ++i;
-    while (i < old_.size() && (static_cast<unsigned char>(old_[i]) & 0xC0) == 0x80);
+    while (i < old_.size() && is_continuation(old_[i]));
     return i;
   }
 

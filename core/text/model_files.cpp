@@ -92,7 +92,7 @@ MergeRules merges_of(const Vocabulary& vocabulary) {
   for (const auto& [id, token] : by_id) {
     const std::string_view text = *token;
     for (std::size_t i = 1; i < text.size(); ++i) {
-      if ((static_cast<unsigned char>(text[i]) & 0xC0) == 0x80) continue;
+      if (is_continuation(text[i])) continue;
       if (vocabulary.contains(text.substr(0, i)) && vocabulary.contains(text.substr(i)))
         merges.emplace_back(text.substr(0, i), text.substr(i));
     }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/unicode.h"
 #include "core/text/json_fields.h"
 #include "core/text/unicode_data.h"
 
@@ -38,7 +39,7 @@ std::string message_of(int code) {
 
 std::size_t next_character(std::string_view text, std::size_t i) {
   do ++i;
-  while (i < text.size() && (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80);
+  while (i < text.size() && is_continuation(text[i]));
   return i;
 }
 }  // namespace

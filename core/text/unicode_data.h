@@ -52,8 +52,6 @@ class UnicodeNormalizer {
 
 /// The code point at the start of non-empty valid UTF-8; \p length is set to its bytes.
 char32_t first_code_point(std::string_view utf8, std::size_t& length);
-/// Whether the byte is one behind a character's first.
-constexpr bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 /// Appends the UTF-8 of a code point.
 void append_utf8(std::string& out, char32_t c);
 
