@@ -1,4 +1,4 @@
-#include "core/model/job_adapters.h"
+#include "core/model/derived_adapters.h"
 
 #include <ATen/ATen.h>
 

@@ -6,8 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/model/blocks/label_loss.h"
+#include "core/model/derived_adapters.h"
 #include "core/model/device.h"
-#include "core/model/job_adapters.h"
 #include "core/model/layer_stack.h"
 #include "core/model/recompute.h"
 #include "core/model/source_target.h"

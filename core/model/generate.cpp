@@ -10,7 +10,7 @@
 #include "core/base/hash.h"
 #include "core/model/beam_search.h"
 #include "core/model/blocks/likeliest.h"
-#include "core/model/job_adapters.h"
+#include "core/model/derived_adapters.h"
 #include "core/model/next_token.h"
 #include "core/model/slot_decoder.h"
 #include "core/model/transformer_parts.h"

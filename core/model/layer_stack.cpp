@@ -227,9 +227,7 @@ PackedAttention::Spec make_spec(const ModelWeights& weights, const StackWeights*
   spec->causal = stack != nullptr && stack->causal;
   spec->span = std::move(span);
   if (stack != nullptr) {
-    const auto& offsets = spec->span.key_offsets;
-    std::int64_t longest = 1;
-    for (std::size_t s = 0; s + 1 < offsets.size(); ++s) longest = std::max(longest, offsets[s + 1] - offsets[s]);
+    const std::int64_t longest = std::max<std::int64_t>(1, blocks::longest_sequence(spec->span.key_offsets));
     spec->window = c.sliding_window;
     if (weights.rope) spec->rope = weights.rope->at_least(longest);
     spec->bias = position_bias(weights, *stack, longest);

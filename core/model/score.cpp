@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/model/derived_adapters.h"
 #include "core/model/device.h"
 #include "core/model/generate.h"
-#include "core/model/job_adapters.h"
 #include "core/model/layer_stack.h"
 #include "core/model/source_target.h"
 #include "core/model/token_axis.h"

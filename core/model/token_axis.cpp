@@ -20,7 +20,7 @@ at::Tensor TokenAxis::embed(const ModelWeights& weights) const {
   std::vector<at::Tensor> pieces;
   for (std::int64_t s = 0; s < batch_.sequences(); ++s) {
     const auto i = static_cast<std::size_t>(s);
-    pieces.push_back(prefix_.select(0, s).to(tokens.options()));
+    pieces.push_back(prefix_.select(0, s).to(tokens.scalar_type()));
     pieces.push_back(tokens.narrow(0, batch_.offsets[i], batch_.offsets[i + 1] - batch_.offsets[i]));
   }
   return at::cat(pieces, 0);

@@ -20,6 +20,12 @@ std::int64_t AttentionSpan::position(std::int64_t sequence, std::int64_t query) 
   return (key_offsets[s + 1] - key_offsets[s]) - (query_offsets[s + 1] - query);
 }
 
+std::int64_t longest_sequence(const std::vector<std::int64_t>& offsets) {
+  std::int64_t longest = 0;
+  for (std::size_t s = 0; s + 1 < offsets.size(); ++s) longest = std::max(longest, offsets[s + 1] - offsets[s]);
+  return longest;
+}
+
 namespace {
 
 /// One sequence: q [nq, heads, hd], k and v [nk, kv heads, hd], positions of the queries [nq].

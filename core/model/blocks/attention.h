@@ -22,6 +22,9 @@ struct AttentionSpan {
   std::int64_t position(std::int64_t sequence, std::int64_t query) const;  ///< query: row on the query axis
 };
 
+/// Rows of the longest sequence of an axis; 0 where there is none.
+std::int64_t longest_sequence(const std::vector<std::int64_t>& offsets);
+
 struct SpanTables;  // see device_attention.h
 
 /// Everything about one attention; shared, since the backward pass needs it later.

@@ -2,8 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <limits>
+#include <optional>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/model/device.h"
@@ -12,12 +13,6 @@ namespace mneme::model::blocks {
 namespace {
 
 using Values = std::vector<std::int64_t>;
-
-std::int64_t longest(const Values& offsets) {
-  std::int64_t most = 0;
-  for (std::size_t s = 0; s + 1 < offsets.size(); ++s) most = std::max(most, offsets[s + 1] - offsets[s]);
-  return most;
-}
 
 /// Rows of a packed axis among sequences padded to `length`.
 Values padded_rows(const Values& offsets, std::int64_t length) {
@@ -122,8 +117,8 @@ void put_tables(AttentionSpec& spec, const at::Tensor& weight) {
   made.key_offsets = index_on(span.key_offsets, device).to(at::kInt);
   made.query_positions = index_on(query_positions(span), device);
   made.key_positions = index_on(key_positions(span.key_offsets), device);
-  made.longest_query = longest(span.query_offsets);
-  made.longest_key = longest(span.key_offsets);
+  made.longest_query = longest_sequence(span.query_offsets);
+  made.longest_key = longest_sequence(span.key_offsets);
   made.flash = takes_flash(spec, weight.scalar_type());
   if (!made.flash) add_padded_tables(made, spec, device);
   spec.tables = std::make_shared<const SpanTables>(std::move(made));

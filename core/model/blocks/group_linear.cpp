@@ -53,7 +53,7 @@ at::Tensor low_rank_term(at::Tensor y, const at::Tensor& x, const LowRankDelta& 
       const at::Tensor down = delta.slice.narrow(0, a, layout.rank * layout.in).view({layout.rank, layout.in});
       const at::Tensor up = delta.slice.narrow(0, b, part.out * layout.rank).view({part.out, layout.rank});
       at::Tensor u = at::linear(input, down) * delta.scale;
-      if (delta.gate.defined()) u = u * gate_rows(delta.gate, deltas).to(u.options());
+      if (delta.gate.defined()) u = u * gate_rows(delta.gate, deltas).to(u.scalar_type());
       y = add_columns(y, at::linear(u, up), column);
     }
     b += part.out * layout.rank;
@@ -66,7 +66,7 @@ at::Tensor dense_term(const at::Tensor& y, const at::Tensor& x, const ColumnDelt
   const std::int64_t first = column.first_column - deltas.first_column;
   if (first < 0 || first + delta.delta.size(0) > y.size(1)) return y;
   at::Tensor part = at::linear(x.to(delta.delta.scalar_type()), delta.delta) * delta.scale;
-  if (delta.gate.defined()) part = part * gate_rows(delta.gate, deltas).to(part.options());
+  if (delta.gate.defined()) part = part * gate_rows(delta.gate, deltas).to(part.scalar_type());
   return add_columns(y, part, first);
 }
 
