@@ -5,7 +5,6 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 
 #include "core/base/error.h"
@@ -129,18 +128,12 @@ void run_tasks(void (*kernel)(const kernels::Attention&, std::int64_t, std::int6
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   const auto tasks = static_cast<std::int64_t>(order.size()) * args.kv_heads;
   const std::int64_t scratch = kernels::table().attention_scratch(args, order.front().first, backward);
-  std::atomic<std::int64_t> next{0};
-  const auto work_off = [&](std::int64_t, std::int64_t) {
-    const at::Tensor space = at::empty({scratch}, at::kFloat);
-    for (std::int64_t t = next++; t < tasks; t = next++)
-      kernel(args, order[static_cast<std::size_t>(t / args.kv_heads)].second, t % args.kv_heads,
-             space.data_ptr<float>());
-  };
-  const std::int64_t threads = work > 1e6 ? std::min<std::int64_t>(at::get_num_threads(), tasks) : 1;
-  if (threads == 1)
-    work_off(0, 1);
-  else
-    at::parallel_for(0, threads, 1, work_off);
+  share_tasks(
+      tasks, work, [&] { return at::empty({scratch}, at::kFloat); },
+      [&](std::int64_t t, const at::Tensor& space) {
+        kernel(args, order[static_cast<std::size_t>(t / args.kv_heads)].second, t % args.kv_heads,
+               space.data_ptr<float>());
+      });
 }
 
 /// Saves the inputs as they came (unrotated), the output and one number per query and head.

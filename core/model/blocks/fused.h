@@ -6,6 +6,8 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -66,16 +68,45 @@ std::shared_ptr<Node> make_node(torch::autograd::edge_list edges) {
   return node;
 }
 
+/// Floating point operations that are worth the other threads: about 20 µs of one core, several times the price of
+/// waking them.
+constexpr double kWorth = 1e6;
+
 /// Runs f(first, last) over row ranges on the threads, if the work (in floating point operations) is worth it.
 template <class F>
 void for_rows(std::int64_t rows, double work_per_row, const F& f) {
-  constexpr double kWorth = 1e6;  // about 20 µs of one core, several times the price of waking the others
   const auto grain = static_cast<std::int64_t>(kWorth / (work_per_row + 1)) + 1;
   if (rows <= grain || at::get_num_threads() == 1) {
     if (rows > 0) f(std::int64_t{0}, rows);
     return;
   }
   at::parallel_for(0, rows, grain, f);
+}
+
+/// Runs f(task, space) for tasks 0 to count - 1, each thread taking the next with a space of its own, if the work of
+/// all is worth it.
+template <class Make, class F>
+void share_tasks(std::int64_t count, double work, const Make& make_space, const F& f) {
+  std::atomic<std::int64_t> next{0};
+  const auto work_off = [&](std::int64_t, std::int64_t) {
+    const c10::NoGradGuard no_grad;
+    const auto space = make_space();
+    for (std::int64_t task = next++; task < count; task = next++) f(task, space);
+  };
+  const std::int64_t threads = work > kWorth ? std::min<std::int64_t>(at::get_num_threads(), count) : 1;
+  if (threads > 1)
+    at::parallel_for(0, threads, 1, work_off);
+  else if (count > 0)
+    work_off(0, 1);
+}
+
+/// The same for pieces of at most `most` rows: f(row, rows, space).
+template <class Make, class F>
+void share_rows(std::int64_t rows, std::int64_t most, double work_per_row, const Make& make_space, const F& f) {
+  share_tasks((rows + most - 1) / most, work_per_row * static_cast<double>(rows), make_space,
+              [&](std::int64_t task, const auto& space) {
+                f(task * most, std::min(most, rows - task * most), space);
+              });
 }
 
 }  // namespace mneme::model::blocks

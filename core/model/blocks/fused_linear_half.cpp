@@ -1,123 +1,100 @@
 #include "core/model/blocks/fused_linear_half.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "core/model/blocks/half_product.h"
 
 namespace mneme::model::blocks {
 namespace {
 
-/// Rows that are widened to fp32 together: they stay in the second-level cache.
-constexpr std::int64_t kChunk = 60;
-
 /// Most sums that the gradient of an adapter is made of. Their borders follow from the number of rows alone, so that
 /// neither the number of threads nor their timing changes a bit.
-constexpr std::int64_t kSums = 8;
-
-/// Work space of one thread for rows of a matrix in fp32.
-class WideRows {
- public:
-  explicit WideRows(std::int64_t columns) : columns_(columns), space_(new_matrix(kChunk, columns)) {}
-
-  float* load(const at::Tensor& half, std::int64_t row, std::int64_t rows) {
-    kernels::table().widen(conversion(half, row, rows));
-    return space_.data_ptr<float>();
-  }
-  void store(const at::Tensor& half, std::int64_t row, std::int64_t rows) const {
-    kernels::table().narrow(conversion(half, row, rows));
-  }
-
- private:
-  kernels::Conversion conversion(const at::Tensor& half, std::int64_t row, std::int64_t rows) const {
-    return {.count = rows * columns_,
-            .half = static_cast<at::BFloat16*>(half.data_ptr()) + row * columns_,
-            .single = space_.data_ptr<float>()};
-  }
-
-  std::int64_t columns_;
-  at::Tensor space_;
-};
-
-/// Calls f(row, rows) for the chunks of some rows.
-template <class F>
-void for_chunks(std::int64_t first, std::int64_t last, const F& f) {
-  for (std::int64_t row = first; row < last; row += kChunk) f(row, std::min(kChunk, last - row));
-}
+constexpr std::int64_t kSums = 16;
 
 double work_per_row(const at::Tensor& weight) { return 32.0 * static_cast<double>(weight.size(0) + weight.size(1)); }
 
-/// y += what the terms add.
-void add_terms(const at::Tensor& x, const at::Tensor& weight, std::vector<LowRankTerm>& terms, const at::Tensor& y) {
-  if (terms.empty()) return;
-  for (LowRankTerm& term : terms) term.prepare_forward(x);
-  for_rows(x.size(0), work_per_row(weight), [&](std::int64_t first, std::int64_t last) {
-    WideRows inputs(x.size(1)), outputs(y.size(1));
-    for_chunks(first, last, [&](std::int64_t row, std::int64_t rows) {
-      float* wide = outputs.load(y, row, rows);
-      const float* input = nullptr;
-      for (const LowRankTerm& term : terms) {
-        if (input == nullptr || term.dropout()) input = inputs.load(term.input(), row, rows);
-        term.forward_rows({.row = row, .rows = rows, .input = input, .y = wide, .columns = y.size(1)});
-        if (term.dropout()) input = nullptr;
-      }
-      outputs.store(y, row, rows);
-    });
-  });
-  for (LowRankTerm& term : terms) term.finish_forward();
+/// Work space of one thread for the rows of a linear's input and output.
+struct WideSpace {
+  explicit WideSpace(const at::Tensor& weight) : inputs(weight.size(1)), outputs(weight.size(0)) {}
+  WideRows inputs, outputs;
+};
+
+/// The product and what the terms add to it.
+at::Tensor add_terms(const HalfProduct& product, const FusedLinearCall& call) {
+  const at::Tensor& weight = call.weight.weight;
+  const at::Tensor y = at::empty({call.x.size(0), weight.size(0)}, at::kBFloat16);
+  share_rows(
+      y.size(0), kWideRows, work_per_row(weight) + product.work_per_row(), [&] { return WideSpace(weight); },
+      [&](std::int64_t row, std::int64_t rows, const WideSpace& space) {
+        float* wide = product.rows(row, rows, space.outputs);
+        const float* input = nullptr;
+        for (const LowRankTerm& term : call.terms) {
+          if (input == nullptr || term.dropout()) input = space.inputs.load(term.input(), row, rows);
+          term.forward_rows({.row = row, .rows = rows, .input = input, .y = wide, .columns = y.size(1)});
+          if (term.dropout()) input = nullptr;
+        }
+        store_rows(y, row, rows, wide);
+      });
+  return y;
 }
 
-/// The frozen products in bf16 by ATen, those of the terms in fp32.
+/// The frozen products in bf16, those of the terms in fp32.
 class HalfNode final : public FusedLinearNode {
   at::Tensor run_rows(const at::Tensor& dy) override {
-    const at::Tensor dx = needs(kX) ? at::mm(dy, weight) : at::Tensor();
-    if (!terms.empty()) run_terms(dy, dx);
-    return dx;
+    std::optional<HalfProduct> product;
+    if (needs(kX)) product = HalfProduct::backward(dy, weight);
+    if (!terms.empty()) return run_terms(dy, product);
+    return product ? product->rounded() : at::Tensor();
   }
 
   at::Tensor weight_gradient(const at::Tensor& dy) const override { return at::mm(dy.t(), x); }
 
-  void run_terms(const at::Tensor& dy, const at::Tensor& dx) {
-    const std::int64_t rows = dy.size(0), height = std::max<std::int64_t>((rows + kSums - 1) / kSums, kChunk);
+  at::Tensor run_terms(const at::Tensor& dy, const std::optional<HalfProduct>& product) {
+    const std::int64_t rows = dy.size(0), height = std::max<std::int64_t>((rows + kSums - 1) / kSums, kWideRows);
     const std::int64_t sums = std::max<std::int64_t>((rows + height - 1) / height, 1);
     prepare_terms(rows, sums);
-    for_rows(sums, static_cast<double>(height) * work_per_row(weight), [&](std::int64_t first, std::int64_t last) {
-      const c10::NoGradGuard no_grad;
-      for (std::int64_t sum = first; sum < last; ++sum) run_sum(dy, dx, sum, height);
-    });
+    const at::Tensor dx = product ? at::empty({rows, weight.size(1)}, at::kBFloat16) : at::Tensor();
+    const double work = work_per_row(weight) + (product ? product->work_per_row() : 0);
+    share_rows(
+        rows, height, work, [&] { return WideSpace(weight); },
+        [&](std::int64_t first, std::int64_t count, const WideSpace& space) {
+          for (std::int64_t row = first; row < first + count; row += kWideRows)
+            run_part({.row = row,
+                      .rows = std::min(kWideRows, first + count - row),
+                      .block = first / height,
+                      .starts_sum = row == first},
+                     dy, dx, product, space);
+        });
     for (const LowRankTerm& term : terms) {
       if (!dx.defined() || !term.dropout()) continue;
       const at::Tensor wide = at::zeros(dx.sizes(), at::kFloat);
       term.add_dropped_gradient(wide);
       dx.add_(wide);
     }
+    return dx;
   }
 
-  /// The rows of one sum: du, its share of dx, and the slices' gradients.
-  void run_sum(const at::Tensor& dy, const at::Tensor& dx, std::int64_t sum, std::int64_t height) const {
-    WideRows outputs(weight.size(0)), inputs(weight.size(1));
-    const std::int64_t start = sum * height;
-    for_chunks(start, std::min(start + height, dy.size(0)), [&](std::int64_t row, std::int64_t rows) {
-      const float* wide = outputs.load(dy, row, rows);
-      for (const LowRankTerm& term : terms) term.backward_rows(wide, weight.size(0), row, rows);
-      if (dx.defined()) {
-        float* right = inputs.load(dx, row, rows);
-        for (const LowRankTerm& term : terms)
-          if (!term.dropout()) term.add_input_gradient(row, rows, right);
-        inputs.store(dx, row, rows);
-      }
-      for (std::size_t t = 0; t < terms.size(); ++t) {
-        if (!needs(slice_edge(t))) continue;
-        std::vector<kernels::Gemm> products;
-        std::vector<at::Tensor> space;
-        terms[t].append_products({.dy = wide,
-                                  .columns = weight.size(0),
-                                  .input = inputs.load(terms[t].input(), row, rows),
-                                  .row = row,
-                                  .rows = rows,
-                                  .block = sum,
-                                  .starts_sum = row == start},
-                                 products, space);
-        for (const kernels::Gemm& product : products) kernels::table().gemm(product);
-      }
-    });
+  /// Some rows of one sum: du, their share of dx, and of the slices' gradients.
+  void run_part(GradientRows part, const at::Tensor& dy, const at::Tensor& dx, const std::optional<HalfProduct>& product,
+                const WideSpace& space) const {
+    part.dy = space.outputs.load(dy, part.row, part.rows);
+    part.columns = weight.size(0);
+    for (const LowRankTerm& term : terms) term.backward_rows(part.dy, part.columns, part.row, part.rows);
+    if (product) {
+      float* right = product->rows(part.row, part.rows, space.inputs);
+      for (const LowRankTerm& term : terms)
+        if (!term.dropout()) term.add_input_gradient(part.row, part.rows, right);
+      store_rows(dx, part.row, part.rows, right);
+    }
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+      if (!needs(slice_edge(t))) continue;
+      part.input = space.inputs.load(terms[t].input(), part.row, part.rows);
+      std::vector<kernels::Gemm> products;
+      std::vector<at::Tensor> operands;
+      terms[t].append_products(part, products, operands);
+      for (const kernels::Gemm& product_of_term : products) kernels::table().gemm(product_of_term);
+    }
   }
 };
 
@@ -127,9 +104,10 @@ at::Tensor fused_linear_half(FusedLinearCall& call) {
   at::Tensor y;
   {
     const c10::NoGradGuard no_grad;
-    const GroupWeight& weight = call.weight;
-    y = weight.packed ? weight.packed->product(call.x, weight.bias) : at::linear(call.x, weight.weight, weight.bias);
-    add_terms(call.x, call.weight.weight, call.terms, y);
+    const HalfProduct product = HalfProduct::forward(call.x, call.weight);
+    for (LowRankTerm& term : call.terms) term.prepare_forward(call.x);
+    y = call.terms.empty() ? product.rounded() : add_terms(product, call);
+    for (LowRankTerm& term : call.terms) term.finish_forward();
   }
   call.record<HalfNode>(y);
   return y;

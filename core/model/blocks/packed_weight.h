@@ -5,11 +5,15 @@
 #include <mutex>
 
 #include "core/model/kernels/kernels.h"
+#include "core/model/kernels/matrix_unit.h"
 
 namespace mneme::model::blocks {
 
 /// A matrix in the order in which the kernels read it; `out` is filled in.
 at::Tensor packed(kernels::Pack matrix);
+
+/// A bf16 matrix in the order in which the matrix unit reads it; `out` is filled in.
+at::Tensor packed_for_unit(kernels::UnitPack matrix);
 
 /// A weight [out, in] on the CPU in the order in which products read it fastest, made when first asked for.
 class PackedWeight {
@@ -25,7 +29,9 @@ class PackedWeight {
   /// fp32, for dx = dy W: the kernels' form of W [out, in].
   const float* backward() const;
 
-  /// bf16: x Wᵀ + bias, [R, in] -> [R, out]. Products for dx gained nothing from an order of their own.
+  /// bf16, for y = x Wᵀ on the matrix unit, where there is one: its form of Wᵀ [in, out].
+  const at::Tensor& for_unit() const;
+  /// bf16, where there is no matrix unit: x Wᵀ + bias, [R, in] -> [R, out].
   /// \param bias may be undefined
   at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const;
 

@@ -191,7 +191,8 @@ struct Table {
   void (*narrow)(const Conversion& args);  ///< half = single, rounded to the nearest
 };
 
-/// The best table for this CPU. The environment variable MNEME_CPU = avx512, avx2 or baseline asks for a lesser one.
+/// The best table for this CPU. The environment variable MNEME_CPU = avx512, avx2 or baseline asks for a lesser one,
+/// without the matrix unit.
 const Table& table();
 
 /// Tables that this CPU can run, best first; for tests.

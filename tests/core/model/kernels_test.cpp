@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "core/model/kernels/matrix_unit.h"
 #include "tests/core/model/model_support.h"
 #include "tests/support/catch.h"
 
@@ -70,6 +71,91 @@ TEST_CASE("matrix products of all shapes", "[kernels]") {
           REQUIRE(relative_error(c, exact + start) < kTolerance);
         }
   });
+}
+
+namespace {
+
+/// a · b by the matrix unit, once for all rows and columns and once for `rows` from `first` on and the first panel alone.
+struct UnitProducts {
+  at::Tensor whole, part;
+};
+
+UnitProducts unit_products(const kernels::MatrixUnit& unit, const at::Tensor& a, const at::Tensor& b,
+                           std::int64_t first, std::int64_t rows) {
+  const auto type = a.scalar_type() == at::kFloat ? kernels::Storage::kFloat : kernels::Storage::kBFloat16;
+  const std::int64_t m = a.size(0), k = a.size(1), n = b.size(1);
+  const at::Tensor packed = at::full({unit.packed_size(type, k, n)}, 0xff, at::kByte);
+  unit.pack({.type = type,
+             .k = k,
+             .n = n,
+             .b = b.data_ptr(),
+             .b_row = b.stride(0),
+             .b_col = b.stride(1),
+             .out = packed.data_ptr()});
+  const at::Tensor scratch = at::full({unit.scratch_size(type, m, k)}, 0xff, at::kByte);
+  const at::Tensor whole = at::full({m, n + 3}, NAN), part = at::full({rows, std::min(n, unit.panel)}, NAN);
+  kernels::UnitGemm args{.type = type,
+                         .m = m,
+                         .n = n,
+                         .k = k,
+                         .a = a.data_ptr(),
+                         .a_row = k,
+                         .b = packed.data_ptr(),
+                         .c = data(whole),
+                         .ldc = n + 3,
+                         .scratch = scratch.data_ptr()};
+  unit.gemm(args);
+  args.m = rows;
+  args.n = args.ldc = part.size(1);
+  args.a = static_cast<const char*>(a.data_ptr()) + static_cast<std::size_t>(first * k) * a.element_size();
+  args.c = data(part);
+  unit.gemm(args);
+  CHECK(whole.narrow(1, n, 3).isnan().all().item<bool>());
+  return {whole.narrow(1, 0, n), part};
+}
+
+}  // namespace
+
+TEST_CASE("products on the matrix unit, of bf16 and of fp32 in two parts", "[kernels]") {
+  const kernels::MatrixUnit* unit = kernels::matrix_unit();
+  if (unit == nullptr) {
+    WARN("skipped: this CPU has no matrix unit");
+    return;
+  }
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  // Of the sum of the products' sizes: those of bf16 are exact; of fp32 numbers each factor and the product of what
+  // rounding leaves may lose 2^-16.
+  const double tolerance = type == at::kFloat ? 4.7e-5 : 1e-6;
+  for (const std::int64_t m : {1, 2, 15, 16, 17, 32, 33, 95, 97, 250})
+    for (const std::int64_t n : {1, 15, 16, 17, 31, 32, 33, 64, 130})
+      for (const std::int64_t k : {1, 2, 31, 32, 33, 100, 400}) {
+        INFO(m << " x " << k << " x " << n);
+        const at::Tensor a = at::randn({m, k}).to(type), weight = at::randn({n, k}).to(type);
+        const at::Tensor left = a.to(at::kDouble), right = weight.to(at::kDouble).t();
+        const at::Tensor exact = at::mm(left, right), bound = at::mm(left.abs(), right.abs()) * tolerance;
+        const std::int64_t rows = (m + 1) / 2, first = m - rows;
+        const UnitProducts found = unit_products(*unit, a, weight.t(), first, rows);
+        REQUIRE(((found.whole - exact).abs() <= bound).all().item<bool>());
+        REQUIRE(at::equal(found.part, found.whole.narrow(0, first, rows).narrow(1, 0, found.part.size(1))));
+        const at::Tensor other = weight.t().contiguous();  // the other order of B, the same product
+        REQUIRE(at::equal(unit_products(*unit, a, other, first, rows).whole, found.whole));
+      }
+}
+
+TEST_CASE("what is not finite stays so on the matrix unit", "[kernels]") {
+  const kernels::MatrixUnit* unit = kernels::matrix_unit();
+  if (unit == nullptr) {
+    WARN("skipped: this CPU has no matrix unit");
+    return;
+  }
+  at::Tensor a = at::ones({3, 40}).to(at::kBFloat16);
+  a[0][39] = std::numeric_limits<float>::infinity();
+  a[1][0] = NAN;
+  const at::Tensor b = at::ones({5, 40}).to(at::kBFloat16);
+  const at::Tensor c = unit_products(*unit, a, b.t(), 0, 1).whole;
+  CHECK(c[0].isinf().all().item<bool>());
+  CHECK(c[1].isnan().all().item<bool>());
+  CHECK(at::equal(c[2], at::full({5}, 40.f)));
 }
 
 TEST_CASE("packing scales and transposes, and padding columns are allowed zeros", "[kernels]") {
