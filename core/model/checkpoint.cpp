@@ -118,7 +118,8 @@ std::vector<std::string> differences(const TransformerConfig& config, const std:
 
 }  // namespace
 
-std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype, c10::Device device) {
+std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::ScalarType dtype, c10::Device device,
+                                               MatmulPrecision precision) {
   TransformerConfig config = read_config(directory / "config.json");
   std::map<std::string, at::Tensor> found = read_tensors(directory);
   settle_tied(config, found);
@@ -127,7 +128,7 @@ std::unique_ptr<Transformer> Transformer::load(const fs::path& directory, c10::S
     throw Error(
         fmt::format("{}: the weights do not fit config.json:\n  {}", directory.string(), fmt::join(wrong, "\n  ")));
   return std::unique_ptr<Transformer>(
-      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, device, found), {}})));
+      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, device, precision, found), {}})));
 }
 
 void Transformer::save(const fs::path& directory, c10::ScalarType dtype) const {

@@ -51,7 +51,7 @@ Transformer::Transformer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)
 Transformer::~Transformer() = default;
 
 std::unique_ptr<Transformer> Transformer::random(const TransformerConfig& config, c10::ScalarType dtype,
-                                                 RandomStream& rng, c10::Device device) {
+                                                 RandomStream& rng, c10::Device device, MatmulPrecision precision) {
   check_config(config, "a model to be made at random");
   constexpr double kDeviation = 0.02;
   const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(config.total_layers()));
@@ -65,7 +65,7 @@ std::unique_ptr<Transformer> Transformer::random(const TransformerConfig& config
       named[name] = normal_tensor(shape, joins_residual(name) ? residual : kDeviation, rng);
   }
   return std::unique_ptr<Transformer>(
-      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, device, named), {}})));
+      new Transformer(std::make_unique<Parts>(Parts{make_weights(config, dtype, device, precision, named), {}})));
 }
 
 const TransformerConfig& Transformer::config() const { return parts_->weights.config; }
@@ -125,8 +125,8 @@ std::unique_ptr<Transformer> Transformer::merged(const ActiveAdapters& adapters)
     weight = weight + delta.delta.detach().to(weight.options()) * delta.scale;
   }
   for (std::size_t i = 0; i < linears().size(); ++i) named[linears()[i].name + ".weight"] = merged_linears[i];
-  return std::unique_ptr<Transformer>(
-      new Transformer(std::make_unique<Parts>(Parts{make_weights(config(), dtype(), device(), named), {}})));
+  return std::unique_ptr<Transformer>(new Transformer(
+      std::make_unique<Parts>(Parts{make_weights(config(), dtype(), device(), parts_->weights.precision, named), {}})));
 }
 
 const ModelWeights& Weights::of(const Transformer& model, std::unique_ptr<ModelWeights>& scratch) {
@@ -134,7 +134,8 @@ const ModelWeights& Weights::of(const Transformer& model, std::unique_ptr<ModelW
   if (parts.bound.empty()) return parts.weights;
   std::map<std::string, at::Tensor> named;
   for (const auto& [name, tensor] : model.weights()) named[name] = tensor;
-  scratch = std::make_unique<ModelWeights>(make_weights(model.config(), model.dtype(), model.device(), named));
+  scratch = std::make_unique<ModelWeights>(
+      make_weights(model.config(), model.dtype(), model.device(), parts.weights.precision, named));
   scratch->rope = parts.weights.rope;
   return *scratch;
 }

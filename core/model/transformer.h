@@ -59,13 +59,15 @@ class Transformer {
  public:
   /// Random normal weights (std 0.02, residual projections scaled by 1/sqrt(2L), norms 1) from a named stream.
   static std::unique_ptr<Transformer> random(const TransformerConfig& config, c10::ScalarType dtype, RandomStream& rng,
-                                             c10::Device device = c10::kCPU);
+                                             c10::Device device = c10::kCPU,
+                                             MatmulPrecision precision = MatmulPrecision::kHighest);
 
   /// Reads config.json and model.safetensors (or its shards) of a directory through a memory map, converted to dtype.
   /// All missing, unexpected and wrongly shaped tensors are listed in one Error.
   /// \param device where the weights lie and the layers run
   static std::unique_ptr<Transformer> load(const std::filesystem::path& directory, c10::ScalarType dtype,
-                                           c10::Device device = c10::kCPU);
+                                           c10::Device device = c10::kCPU,
+                                           MatmulPrecision precision = MatmulPrecision::kHighest);
 
   ~Transformer();
 

@@ -62,6 +62,7 @@ class Joiner {
         config_(made.config),
         dtype_(made.dtype),
         device_(made.device),
+        precision_(made.precision),
         packs_(device_.is_cpu() && keeps_packed(config_, dtype_)) {}
 
   at::Tensor get(const std::string& name) const {
@@ -80,7 +81,7 @@ class Joiner {
 
   blocks::GroupWeight group_weight(const at::Tensor& weight, const at::Tensor& bias) const {
     blocks::GroupWeight made{.weight = weight, .bias = bias};
-    if (packs_ && !weight.requires_grad()) made.packed = std::make_shared<blocks::PackedWeight>(weight);
+    if (packs_ && !weight.requires_grad()) made.packed = std::make_shared<blocks::PackedWeight>(weight, precision_);
     return made;
   }
 
@@ -117,6 +118,7 @@ class Joiner {
   const TransformerConfig& config_;
   at::ScalarType dtype_;
   at::Device device_;
+  MatmulPrecision precision_;
   bool packs_;
 };
 
@@ -180,8 +182,9 @@ bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype) {
 }
 
 ModelWeights make_weights(const TransformerConfig& c, at::ScalarType dtype, at::Device device,
-                          const std::map<std::string, at::Tensor>& named) {
+                          MatmulPrecision precision, const std::map<std::string, at::Tensor>& named) {
   ModelWeights weights(c, dtype, device);
+  weights.precision = precision;
   const Architecture shapes = architecture(c);
   const Joiner join(named, weights);
   weights.embedding = join.get(shapes.embedding);

@@ -54,7 +54,8 @@ struct ModelWeights {
 
   TransformerConfig config;
   at::ScalarType dtype;
-  at::Device device;       ///< where the layers run
+  at::Device device;  ///< where the layers run
+  MatmulPrecision precision = MatmulPrecision::kHighest;
   at::Tensor embedding{};  ///< [V, D]
   std::vector<StackWeights> stacks{};
   std::vector<LayerWeights> layers{};  ///< of all stacks, the encoder's first
@@ -72,7 +73,7 @@ bool keeps_packed(const TransformerConfig& config, at::ScalarType dtype);
 /// Builds the joined form of named weights (all of weight_shapes(), on any device; converted to dtype; gradients flow
 /// through).
 ModelWeights make_weights(const TransformerConfig& config, at::ScalarType dtype, at::Device device,
-                          const std::map<std::string, at::Tensor>& named);
+                          MatmulPrecision precision, const std::map<std::string, at::Tensor>& named);
 
 /// The named weights of a joined form: views, in the order of weight_shapes().
 std::vector<std::pair<std::string, at::Tensor>> named_weights(const ModelWeights& weights);

@@ -20,7 +20,7 @@ fs::path model_directory(const ModelOptions& options) {
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
   return model::Transformer::load(model_directory(options), scalar_type(options.dtype),
-                                  model::open_device(options.device));
+                                  model::open_device(options.device), matmul_precision(options.matmul_precision));
 }
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }

@@ -10,6 +10,7 @@
 #include "core/config/node.h"
 #include "core/data/stream.h"
 #include "core/eval/evaluator.h"
+#include "core/model/blocks/backend.h"
 #include "core/strategy/params.h"
 #include "core/strategy/strategy.h"
 #include "core/train/options.h"
@@ -18,12 +19,15 @@ namespace mneme::run {
 
 /// What configs call fp32 and bf16.
 c10::ScalarType scalar_type(const std::string& dtype);
+/// What they call highest and high.
+model::MatmulPrecision matmul_precision(const std::string& name);
 
 /// The config group `model`.
 struct ModelOptions {
   std::filesystem::path path;  ///< a Hugging Face style directory, or the name of a model that Mneme brings
   std::string dtype = "fp32";  ///< of the frozen weights: fp32 or bf16
   std::string device = "cpu";  ///< where the model runs, see open_device()
+  std::string matmul_precision = "highest";  ///< of fp32 products with frozen weights, see model::MatmulPrecision
 };
 
 /// The config group `save`.

@@ -35,6 +35,12 @@ c10::ScalarType type_of(const json& job) {
   return job.at("dtype") == "bfloat16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
 }
 
+std::unique_ptr<model::Transformer> load_model(const json& job) {
+  const auto precision = job.value("matmul_precision", "highest") == "high" ? model::MatmulPrecision::kHigh
+                                                                            : model::MatmulPrecision::kHighest;
+  return model::Transformer::load(job.at("model").get<std::string>(), type_of(job), c10::kCPU, precision);
+}
+
 /// Keeps the losses of the steps.
 class LossSink final : public RunSink {
  public:
@@ -44,10 +50,7 @@ class LossSink final : public RunSink {
 
 /// A learner whose one adapter is the job's, as a run with `adapter.peft` has it.
 struct Session {
-  explicit Session(const json& job)
-      : learner(model::Transformer::load(job.at("model").get<std::string>(), type_of(job)), options(job), sink) {
-    strategy.attach(learner);
-  }
+  explicit Session(const json& job) : learner(load_model(job), options(job), sink) { strategy.attach(learner); }
 
   static LearnerOptions options(const json& job) {
     LearnerOptions made;
@@ -133,7 +136,7 @@ json load(const json& job) {
   const c10::NoGradGuard no_grad;
   const std::vector<Tokens> prompt{job.at("prompt").get<Tokens>()};
   const auto start = Clock::now();
-  const auto model = model::Transformer::load(job.at("model").get<std::string>(), type_of(job));
+  const auto model = load_model(job);
   const model::PackedBatch batch = model::pack_prompts(prompt);
   const at::Tensor logits =
       model->forward({.batch = &batch, .rows = model::RowsNeeded::kLast, .want_logits = true}).logits;

@@ -10,6 +10,11 @@ namespace mneme::model {
 /// fp32 and bf16 with hand-written backward passes, and falls back to the reference elsewhere.
 enum class BlockBackend { kReference, kFused };
 
+/// Of products of fp32 with frozen weights, named as in torch.set_float32_matmul_precision(). kHigh lets each number be
+/// the sum of two of bf16, 16 bits of 24, where the CPU has a matrix unit for these (Intel AMX), and is kHighest
+/// elsewhere.
+enum class MatmulPrecision { kHighest, kHigh };
+
 namespace blocks {
 
 /// What every block of one pass is told.

@@ -104,9 +104,7 @@ void share_tasks(std::int64_t count, double work, const Make& make_space, const 
 template <class Make, class F>
 void share_rows(std::int64_t rows, std::int64_t most, double work_per_row, const Make& make_space, const F& f) {
   share_tasks((rows + most - 1) / most, work_per_row * static_cast<double>(rows), make_space,
-              [&](std::int64_t task, const auto& space) {
-                f(task * most, std::min(most, rows - task * most), space);
-              });
+              [&](std::int64_t task, const auto& space) { f(task * most, std::min(most, rows - task * most), space); });
 }
 
 }  // namespace mneme::model::blocks

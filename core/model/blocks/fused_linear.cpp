@@ -6,6 +6,8 @@
 
 #include "core/model/blocks/fused_linear_call.h"
 #include "core/model/blocks/fused_linear_half.h"
+#include "core/model/blocks/packed_weight.h"
+#include "core/model/blocks/unit_product.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -16,33 +18,32 @@ constexpr std::int64_t kChunk = 240;
 /// Calls f(row, rows) for chunks of all rows, spread over the threads.
 template <class F>
 void for_chunks(std::int64_t rows, double work_per_row, const F& f) {
-  for_rows(rows, work_per_row, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last; row += kChunk) f(row, std::min(kChunk, last - row));
-  });
+  share_rows(
+      rows, kChunk, work_per_row, [] { return 0; }, [&](std::int64_t row, std::int64_t count, int) { f(row, count); });
 }
 
-/// The product of all rows with a packed weight. Few rows wait for the weight to come from memory: each thread reads a
-/// part of its columns then, where else each would read all of it.
+/// The product left · right -> into [R, n] with a packed weight, on the kernels or the matrix unit.
 class WeightProduct {
  public:
-  explicit WeightProduct(const kernels::Gemm& all) : all_(all), by_columns_(all.m <= kFewRows) {
-    if (!by_columns_) return;
-    const std::int64_t panel = kernels::table().panel, panels = (all.n + panel - 1) / panel;
-    for_rows(panels, 2.0 * static_cast<double>(all.m * all.k * panel), [&](std::int64_t first, std::int64_t last) {
-      kernels::Gemm part = all_;
-      part.n = std::min(all_.n, last * panel) - first * panel;
-      part.b += first * panel * all_.k;
-      part.c += first * panel;
-      kernels::table().gemm(part);
-    });
+  WeightProduct(const at::Tensor& left, const PackedWeight& weight, const at::Tensor& right, const at::Tensor& into)
+      : into_(into.data_ptr<float>()), by_columns_(left.size(0) <= kFewRows) {
+    const std::int64_t m = left.size(0), k = left.size(1), n = into.size(1);
+    if (weight.on_unit())
+      unit_.emplace(left, right, n);
+    else
+      all_ = {.m = m, .n = n, .k = k, .a = floats(left), .a_row = k, .b = floats(right), .c = into_, .ldc = n};
+    work_ = by_columns_ ? 0 : 2.0 * static_cast<double>(n) * static_cast<double>(k);
+    columns_ = n;
+    if (by_columns_) run_by_columns();
   }
 
   /// Work per row that is left for run().
-  double work() const { return by_columns_ ? 0 : 2.0 * static_cast<double>(all_.n) * static_cast<double>(all_.k); }
+  double work() const { return work_; }
 
   /// Makes sure that some rows are done.
   void run(std::int64_t row, std::int64_t rows) const {
     if (by_columns_) return;
+    if (unit_) return unit_->rows(row, rows, into_ + row * columns_);
     kernels::Gemm part = all_;
     part.m = rows;
     part.a += row * all_.a_row;
@@ -51,10 +52,24 @@ class WeightProduct {
   }
 
  private:
-  static constexpr std::int64_t kFewRows = 64;
+  void run_by_columns() const {
+    if (unit_) return unit_->by_columns(into_);
+    const std::int64_t panel = kernels::table().panel, panels = (all_.n + panel - 1) / panel;
+    for_rows(panels, 2.0 * static_cast<double>(all_.m * all_.k * panel), [&](std::int64_t first, std::int64_t last) {
+      kernels::Gemm part = all_;
+      part.n = std::min(all_.n, last * panel) - first * panel;
+      part.b += first * panel * all_.k;
+      part.c += first * panel;
+      kernels::table().gemm(part);
+    });
+  }
 
-  kernels::Gemm all_;
+  float* into_;
   bool by_columns_;
+  double work_ = 0;
+  std::int64_t columns_ = 0;
+  std::optional<UnitProduct> unit_{};
+  kernels::Gemm all_{};
 };
 
 /// In fp32, by own kernels.
@@ -93,15 +108,7 @@ class SingleNode final : public FusedLinearNode {
     const std::int64_t out = weight.size(0), in = weight.size(1);
     if (terms.empty() && !dx.defined()) return;
     std::optional<WeightProduct> product;
-    if (dx.defined())
-      product.emplace(kernels::Gemm{.m = dy.size(0),
-                                    .n = in,
-                                    .k = out,
-                                    .a = floats(dy),
-                                    .a_row = out,
-                                    .b = packed->backward(),
-                                    .c = dx.data_ptr<float>(),
-                                    .ldc = in});
+    if (dx.defined()) product.emplace(dy, *packed, packed->backward(), dx);
     const double work = 32.0 * static_cast<double>(out) + (product ? product->work() : 0);
     for_chunks(dy.size(0), work, [&](std::int64_t row, std::int64_t rows) {
       const float* left = floats(dy) + row * out;
@@ -137,14 +144,7 @@ class SingleNode final : public FusedLinearNode {
 void run_forward(const at::Tensor& x, const PackedWeight& packed, std::vector<LowRankTerm>& terms, at::Tensor& y) {
   const std::int64_t in = x.size(1), out = y.size(1);
   for (LowRankTerm& term : terms) term.prepare_forward(x);
-  const WeightProduct product({.m = x.size(0),
-                               .n = out,
-                               .k = in,
-                               .a = floats(x),
-                               .a_row = in,
-                               .b = packed.forward(),
-                               .c = y.data_ptr<float>(),
-                               .ldc = out});
+  const WeightProduct product(x, packed, packed.forward(), y);
   for_chunks(x.size(0), 32.0 * static_cast<double>(in + out) + product.work(),
              [&](std::int64_t row, std::int64_t rows) {
                product.run(row, rows);

@@ -76,8 +76,8 @@ class HalfNode final : public FusedLinearNode {
   }
 
   /// Some rows of one sum: du, their share of dx, and of the slices' gradients.
-  void run_part(GradientRows part, const at::Tensor& dy, const at::Tensor& dx, const std::optional<HalfProduct>& product,
-                const WideSpace& space) const {
+  void run_part(GradientRows part, const at::Tensor& dy, const at::Tensor& dx,
+                const std::optional<HalfProduct>& product, const WideSpace& space) const {
     part.dy = space.outputs.load(dy, part.row, part.rows);
     part.columns = weight.size(0);
     for (const LowRankTerm& term : terms) term.backward_rows(part.dy, part.columns, part.row, part.rows);

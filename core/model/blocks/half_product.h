@@ -3,9 +3,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "core/model/blocks/group_linear.h"
-#include "core/model/kernels/matrix_unit.h"
+#include "core/model/blocks/unit_product.h"
 
 namespace mneme::model::blocks {
 
@@ -46,16 +47,13 @@ class HalfProduct {
   at::Tensor rounded() const;
 
  private:
-  HalfProduct(const at::Tensor& left, std::int64_t columns);
-  void compute_by_columns();
-  kernels::UnitGemm gemm(std::int64_t row, std::int64_t rows, float* into, std::int64_t stride) const;
+  HalfProduct(std::int64_t rows, std::int64_t columns) : rows_(rows), columns_(columns) {}
 
-  at::Tensor left_;
-  std::int64_t columns_;
-  at::Tensor bias_;    ///< fp32, still to be added; or undefined
-  at::Tensor packed_;  ///< the right factor for the matrix unit; undefined if ATen computed the product
-  at::Tensor half_;    ///< ATen's
-  at::Tensor wide_;    ///< [R, n] where there are so few rows that the threads shared the columns
+  std::int64_t rows_, columns_;
+  std::optional<UnitProduct> unit_{};
+  at::Tensor bias_{};  ///< of unit_, fp32, or undefined
+  at::Tensor wide_{};  ///< what unit_ computed at once, [R, n]: few rows, of which the threads shared the columns
+  at::Tensor half_{};  ///< without unit_: ATen's result
 };
 
 }  // namespace mneme::model::blocks

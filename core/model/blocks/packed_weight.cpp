@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "core/model/blocks/fused.h"
+#include "core/model/blocks/unit_product.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -49,55 +50,43 @@ at::Tensor packed(kernels::Pack matrix) {
   return result;
 }
 
-at::Tensor packed_for_unit(kernels::UnitPack matrix) {
-  const c10::NoGradGuard no_grad;
-  const kernels::MatrixUnit& unit = *kernels::matrix_unit();
-  const at::Tensor result = at::empty({unit.packed_size(matrix.type, matrix.k, matrix.n)}, at::kByte);
-  const std::int64_t panels = (matrix.n + unit.panel - 1) / unit.panel;
-  for_rows(panels, 4.0 * static_cast<double>(matrix.k * unit.panel), [&](std::int64_t first, std::int64_t last) {
-    const std::int64_t column = first * unit.panel;
-    kernels::UnitPack part = matrix;
-    part.n = std::min(matrix.n, last * unit.panel) - column;
-    part.b = static_cast<const at::BFloat16*>(matrix.b) + column * matrix.b_col;
-    part.out = result.data_ptr<std::uint8_t>() + unit.packed_size(matrix.type, matrix.k, column);
-    unit.pack(part);
-  });
-  return result;
-}
+PackedWeight::PackedWeight(const at::Tensor& weight, MatmulPrecision precision)
+    : weight_(weight.detach().contiguous()),
+      on_unit_(kernels::matrix_unit() != nullptr &&
+               (weight.scalar_type() == at::kBFloat16 || precision == MatmulPrecision::kHigh)) {}
 
-PackedWeight::PackedWeight(const at::Tensor& weight) : weight_(weight.detach().contiguous()) {}
-
-const float* PackedWeight::forward() const {
+const at::Tensor& PackedWeight::forward() const {
   std::call_once(forward_once_, [&] {
     const std::int64_t out = weight_.size(0), in = weight_.size(1);
-    forward_ = packed({.k = in, .n = out, .b = weight_.const_data_ptr<float>(), .b_row = 1, .b_col = in});
+    forward_ = on_unit_ ? packed_for_unit({.type = storage_of(weight_),
+                                           .k = in,
+                                           .n = out,
+                                           .b = weight_.const_data_ptr(),
+                                           .b_row = 1,
+                                           .b_col = in})
+                        : packed({.k = in, .n = out, .b = weight_.const_data_ptr<float>(), .b_row = 1, .b_col = in});
   });
-  return forward_.const_data_ptr<float>();
+  return forward_;
 }
 
-const float* PackedWeight::backward() const {
+const at::Tensor& PackedWeight::backward() const {
   std::call_once(backward_once_, [&] {
     const std::int64_t out = weight_.size(0), in = weight_.size(1);
-    backward_ = packed({.k = out, .n = in, .b = weight_.const_data_ptr<float>(), .b_row = in});
+    backward_ = on_unit_
+                    ? packed_for_unit(
+                          {.type = storage_of(weight_), .k = out, .n = in, .b = weight_.const_data_ptr(), .b_row = in})
+                    : packed({.k = out, .n = in, .b = weight_.const_data_ptr<float>(), .b_row = in});
   });
-  return backward_.const_data_ptr<float>();
+  return backward_;
 }
 
 bool PackedWeight::packs_half() {
   static const bool packs =
       kernels::matrix_unit() != nullptr ||
       (at::hasMKLDNN() && at::cpu::is_avx512_vnni_supported() &&
-      c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value() &&
-      c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value());
+       c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value() &&
+       c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value());
   return packs;
-}
-
-const at::Tensor& PackedWeight::for_unit() const {
-  std::call_once(forward_once_, [&] {
-    const std::int64_t out = weight_.size(0), in = weight_.size(1);
-    forward_ = packed_for_unit({.k = in, .n = out, .b = weight_.const_data_ptr(), .b_row = 1, .b_col = in});
-  });
-  return forward_;
 }
 
 at::Tensor PackedWeight::product(const at::Tensor& x, const at::Tensor& bias) const {

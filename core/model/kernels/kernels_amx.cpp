@@ -61,15 +61,15 @@ inline void load_row(const void* from, std::int64_t count, Storage type, Half* o
     return _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)));
   };
   _mm512_store_si512(out, rounded);
-  _mm512_store_si512(out + plane, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(
-                                      rest(high, _mm512_extracti64x4_epi64(rounded, 1)),
-                                      rest(low, _mm512_castsi512_si256(rounded)))));
+  _mm512_store_si512(out + plane,
+                     reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(rest(high, _mm512_extracti64x4_epi64(rounded, 1)),
+                                                                   rest(low, _mm512_castsi512_si256(rounded)))));
 }
 
 /// Tiles of B where `block` holds 32 of its columns, each as a row of 32 elements.
 inline void store_columns(const Half* block, Half* out) {
-  const __m512i lanes = _mm512_mullo_epi32(
-      _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi32(kDepth / 2));
+  const __m512i lanes = _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                                           _mm512_set1_epi32(kDepth / 2));
   for (std::int64_t tile = 0; tile < 2; ++tile)
     for (std::int64_t pair = 0; pair < kTile; ++pair)
       _mm512_store_si512(out + tile * kTileElements + pair * kDepth,

@@ -75,7 +75,8 @@ TEST_CASE("matrix products of all shapes", "[kernels]") {
 
 namespace {
 
-/// a · b by the matrix unit, once for all rows and columns and once for `rows` from `first` on and the first panel alone.
+/// a · b by the matrix unit, once for all rows and columns and once for `rows` from `first` on and the first panel
+/// alone.
 struct UnitProducts {
   at::Tensor whole, part;
 };

@@ -50,6 +50,8 @@ po::options_description option_table(ModelSettings& s) {
   options.add_options()("lr", po::value(&s.learning_rate), "probe: learning rate");
   options.add_options()("out", po::value(&s.out), "probe: directory to write");
   options.add_options()("dtype", po::value(&s.dtype), "fp32 or bf16");
+  options.add_options()("matmul-precision", po::value(&s.matmul_precision),
+                        "of fp32 products with frozen weights: highest, or high for CPUs with AMX");
   options.add_options()("device", po::value(&s.device), "where the model runs: cpu, cuda or cuda:N");
   options.add_options()("batch", po::value(&s.batch), "show: sequences of a micro-batch");
   options.add_options()("prompt-tokens", po::value(&s.prompt_tokens), "show: mean tokens of a prompt");
@@ -74,6 +76,8 @@ ModelSettings parse(const Arguments& arguments) {
     throw UsageError(fmt::format("model: {}", e.what()));
   }
   if (s.dtype != "fp32" && s.dtype != "bf16") throw UsageError("--dtype takes fp32 or bf16");
+  if (s.matmul_precision != "highest" && s.matmul_precision != "high")
+    throw UsageError("--matmul-precision takes highest or high");
   return s;
 }
 

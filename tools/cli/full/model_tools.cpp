@@ -36,7 +36,10 @@ std::filesystem::path model_directory_of(const std::string& name) { return run::
 
 LoadedModel::LoadedModel(const ModelSettings& settings)
     : directory(model_directory_of(settings.names.at(1))),
-      model(run::build_model({.path = directory, .dtype = settings.dtype, .device = settings.device})),
+      model(run::build_model({.path = directory,
+                              .dtype = settings.dtype,
+                              .device = settings.device,
+                              .matmul_precision = settings.matmul_precision})),
       bank(model) {
   if (!settings.adapter.empty()) adapter = read_peft(settings.adapter, bank, *model, "adapter");
 }

@@ -21,8 +21,8 @@ namespace mneme::cli {
 /// The arguments of `mneme model`.
 struct ModelSettings {
   std::vector<std::string> names;  ///< what to do, then operands
-  std::string ids, decoder_ids, prompt, answers, adapter, data, out, dtype = "fp32", device = "cpu",
-                                                                     targets = "all-linear";
+  std::string ids, decoder_ids, prompt, answers, adapter, data, out,
+      dtype = "fp32", device = "cpu", matmul_precision = "highest", targets = "all-linear";
   std::int64_t new_tokens = 32, batch = 16, prompt_tokens = 256, answer_tokens = 16, rank = 8, steps = 0;
   double learning_rate = 1e-3;
   bool recompute = false, help = false;
