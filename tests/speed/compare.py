@@ -37,18 +37,22 @@ except ImportError as error:
 
 TRAINING = {  # name: model, type, tuned, timed steps
     "llama-common-fp32": ("llama", "float32", False, 3),
+    "llama-common-fp32-high": ("llama", "float32", False, 3),
     "llama-common-bf16": ("llama", "bfloat16", False, 4),
     "llama-tuned": ("llama", "bfloat16", True, 19),
     "t5-common-fp32": ("t5", "float32", False, 2),
+    "t5-common-fp32-high": ("t5", "float32", False, 2),
     "t5-common-bf16": ("t5", "bfloat16", False, 2),
     "t5-tuned": ("t5", "bfloat16", True, 8),
 }
 PROMPTS = {  # name: work, type, tuned
     "generate-common-fp32": ("fixed", "float32", False),
+    "generate-common-fp32-high": ("fixed", "float32", False),
     "generate-tuned-fp32": ("fixed", "float32", True),
     "generate-tuned": ("fixed", "bfloat16", True),
     "generate-drawn-tuned": ("drawn", "bfloat16", True),
     "score-common-fp32": ("score", "float32", False),
+    "score-common-fp32-high": ("score", "float32", False),
     "score-tuned": ("score", "bfloat16", True),
 }
 OTHERS = ["load-llama", "load-t5", "tokenize", "tokenize-tuned"]
@@ -56,6 +60,12 @@ ALL = [*TRAINING, *PROMPTS, *OTHERS]
 
 
 def make_job(name, models, directory, options):
+    """`matmul_precision` is for our side alone: the peer multiplies in fp32 whatever it is told."""
+    job = make_plain_job(name, models, directory, options)
+    return job | dict(matmul_precision="high") if name.endswith("-high") else job
+
+
+def make_plain_job(name, models, directory, options):
     if name in TRAINING:
         family, dtype, tuned, steps = TRAINING[name]
         return workloads.train_job(models, family, dtype, tuned, options.steps or steps, options.tiny)
@@ -117,7 +127,8 @@ def compare(name, job, own, peer):
             same = sum(a[0] == b[0] for a, b in zip(own["answers"], peer["answers"], strict=True))
             return f"{same} of {len(peer['answers'])} first tokens equal", same >= 0.75 * len(peer["answers"])
         same = sum(a == b for a, b in zip(own["answers"], peer["answers"], strict=True))
-        return f"{same} of {len(peer['answers'])} answers equal", same == len(peer["answers"])
+        enough = 0.9 if name.endswith("-high") else 1  # the same with 16 bits, now and then
+        return f"{same} of {len(peer['answers'])} answers equal", same >= enough * len(peer["answers"])
     if job["work"] == "score":
         found, expected = ([x for row in side["scores"] for x in row] for side in (own, peer))
         worst = largest_relative(found, expected)

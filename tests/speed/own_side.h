@@ -8,7 +8,7 @@ namespace mneme::speed {
 /// generation, tokenizers) and times it. compare.py writes the jobs and gives the same ones to peer.py, which returns
 /// the same fields.
 ///
-/// A job names its `work`, and
+/// A job names its `work`, perhaps "matmul_precision" (highest or high), and
 ///   train     "model", "adapter" (a PEFT directory), "dtype", "learning_rate", "weight_decay", "clip", "batches"
 ///             [steps][sequences] of {"tokens", "first_label"}. A step is forward, backward, clipping, AdamW.
 ///             Result: "seconds" and "losses" of each step.

@@ -12,6 +12,8 @@ using Half = std::uint16_t;
 constexpr std::int64_t kTile = 16, kDepth = 32, kPanel = 2 * kTile, kTileElements = kTile * kDepth;
 /// Rows of A taken at once: they stay in the second-level cache while all panels pass.
 constexpr std::int64_t kChunk = 96;
+/// How far ahead of the tiles B is fetched where rows are few, in bytes.
+constexpr std::int64_t kAhead = 2048;
 
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1, start = 0, reserved[14] = {};
@@ -135,21 +137,36 @@ inline void multiply(const Half* a, std::int64_t lower, const Half* b, std::int6
     _tile_zero(3);
   }
   for (std::int64_t d = 0; d < deep; ++d, a += kPlanes * kTileElements, b += kPlanes * 2 * kTileElements) {
-#pragma GCC unroll 2
-    for (int right = 0; right < kPlanes; ++right) {
-      _tile_loadd(6, b + right * 2 * kTileElements, 64);
-      _tile_loadd(7, b + (right * 2 + 1) * kTileElements, 64);
-#pragma GCC unroll 2
-      for (int left = 0; left + right < kPlanes; ++left) {
-        _tile_loadd(4, a + left * kTileElements, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if constexpr (kTwo) _tile_loadd(5, a + lower + left * kTileElements, 64);
-        _tile_dpbf16ps(1, 4, 7);
-        if constexpr (kTwo) {
-          _tile_dpbf16ps(2, 5, 6);
-          _tile_dpbf16ps(3, 5, 7);
-        }
+    // The parts of A and B change one at a time, so that few tiles are loaded.
+    const auto products = [] {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      if constexpr (kTwo) {
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
       }
+    };
+    const auto load_a = [&](int plane) {
+      _tile_loadd(4, a + plane * kTileElements, 64);
+      if constexpr (kTwo) _tile_loadd(5, a + lower + plane * kTileElements, 64);
+    };
+    const auto load_b = [&](int plane) {
+      _tile_loadd(6, b + plane * 2 * kTileElements, 64);
+      _tile_loadd(7, b + (plane * 2 + 1) * kTileElements, 64);
+    };
+    if constexpr (!kTwo)  // few rows wait for B to come from memory
+      for (int line = 0; line < 32 * kPlanes; ++line)
+        _mm_prefetch(reinterpret_cast<const char*>(b) + kAhead + 64 * line, _MM_HINT_T0);
+    load_b(0);
+    if constexpr (kPlanes == 2) {
+      load_a(1);
+      products();
+    }
+    load_a(0);
+    products();
+    if constexpr (kPlanes == 2) {
+      load_b(1);
+      products();
     }
   }
   const std::int64_t bytes = ldc * static_cast<std::int64_t>(sizeof(float));
