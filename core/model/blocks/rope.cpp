@@ -1,9 +1,9 @@
 #include "core/model/blocks/rope.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numbers>
 
 namespace mneme::model::blocks {
@@ -42,19 +42,10 @@ std::shared_ptr<const RopeTable::Values> RopeTable::at_least(std::int64_t positi
   if (values_ && values_->positions() >= positions) return values_;
   constexpr std::int64_t kFirst = 512;
   const std::int64_t size = std::max({positions, kFirst, values_ ? 2 * values_->positions() : 0});
-  const auto half = static_cast<std::int64_t>(frequencies_.size());
-  const at::Tensor made_cosines = at::empty({size, half}, at::kFloat), made_sines = at::empty({size, half}, at::kFloat);
-  float* cosines = made_cosines.data_ptr<float>();
-  float* sines = made_sines.data_ptr<float>();
-  for (std::int64_t p = 0; p < size; ++p) {
-    for (std::int64_t j = 0; j < half; ++j) {
-      // The angle is rounded to fp32 as Hugging Face's is, so that long positions agree.
-      const float angle = static_cast<float>(p) * frequencies_[static_cast<std::size_t>(j)];
-      cosines[p * half + j] = static_cast<float>(std::cos(static_cast<double>(angle)));
-      sines[p * half + j] = static_cast<float>(std::sin(static_cast<double>(angle)));
-    }
-  }
-  values_ = std::make_shared<Values>(Values{made_cosines.to(device_), made_sines.to(device_)});
+  const c10::NoGradGuard no_grad;
+  // As Hugging Face's: the angle rounded to fp32, so that long positions agree, and torch's own cosine.
+  const at::Tensor angles = at::outer(at::arange(size, at::kFloat), at::tensor(frequencies_));
+  values_ = std::make_shared<Values>(Values{angles.cos().to(device_), angles.sin().to(device_)});
   return values_;
 }
 
