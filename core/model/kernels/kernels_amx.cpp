@@ -127,9 +127,10 @@ void load_rows(const UnitGemm& args, std::int64_t first, std::int64_t rows, Half
                out + (row / kTile * deep + d) * step + row % kTile * kDepth, kTileElements);
 }
 
-/// C [16 or 32 rows, 32] of tiles of A, whose second row of tiles is `lower` behind the first, and a panel of B.
+/// C [16 or 32 rows, 32] of one or two rows of tiles of A and a panel of B, `deep` tiles each.
 template <bool kTwo, int kPlanes>
-inline void multiply(const Half* a, std::int64_t lower, const Half* b, std::int64_t deep, float* c, std::int64_t ldc) {
+inline void multiply(const Half* a, const Half* b, std::int64_t deep, float* c, std::int64_t ldc) {
+  const std::int64_t lower = deep * kPlanes * kTileElements;
   _tile_zero(0);
   _tile_zero(1);
   if constexpr (kTwo) {
@@ -178,21 +179,25 @@ inline void multiply(const Half* a, std::int64_t lower, const Half* b, std::int6
   }
 }
 
-/// 32 columns of C from some 16 or 32 rows, of which `rows` and `columns` are wanted.
+/// Up to 32 rows and 32 columns of C.
+struct Target {
+  float* c;
+  std::int64_t row;  ///< stride
+  std::int64_t rows, columns;
+};
+
 template <int kPlanes>
-void multiply_some(const Half* a, const Half* b, std::int64_t k, std::int64_t rows, std::int64_t columns, float* c,
-                   std::int64_t ldc) {
-  const std::int64_t deep = up(k, kDepth) / kDepth, lower = deep * kPlanes * kTileElements;
-  const bool two = rows > kTile, whole = rows == (two ? 2 : 1) * kTile && columns == kPanel;
+void multiply_into(Target to, const Half* a, const Half* b, std::int64_t deep) {
+  const bool two = to.rows > kTile, whole = to.rows == (two ? 2 : 1) * kTile && to.columns == kPanel;
   alignas(64) float space[2 * kTile * kPanel];
-  float* to = whole ? c : space;
-  const std::int64_t row = whole ? ldc : kPanel;
+  float* c = whole ? to.c : space;
+  const std::int64_t row = whole ? to.row : kPanel;
   if (two)
-    multiply<true, kPlanes>(a, lower, b, deep, to, row);
+    multiply<true, kPlanes>(a, b, deep, c, row);
   else
-    multiply<false, kPlanes>(a, lower, b, deep, to, row);
-  for (std::int64_t i = 0; !whole && i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j) c[i * ldc + j] = space[i * kPanel + j];
+    multiply<false, kPlanes>(a, b, deep, c, row);
+  for (std::int64_t i = 0; !whole && i < to.rows; ++i)
+    for (std::int64_t j = 0; j < to.columns; ++j) to.c[i * to.row + j] = space[i * kPanel + j];
 }
 
 template <int kPlanes>
@@ -205,9 +210,11 @@ void gemm_planes(const UnitGemm& args, Half* tiles) {
     load_rows(args, first, rows, tiles);
     for (std::int64_t column = 0; column < args.n; column += kPanel)
       for (std::int64_t row = 0; row < rows; row += 2 * kTile)
-        multiply_some<kPlanes>(tiles + row / kTile * step, b + column / kTile * step, args.k,
-                               smaller(rows - row, 2 * kTile), smaller(args.n - column, kPanel),
-                               args.c + (first + row) * args.ldc + column, args.ldc);
+        multiply_into<kPlanes>({.c = args.c + (first + row) * args.ldc + column,
+                                .row = args.ldc,
+                                .rows = smaller(rows - row, 2 * kTile),
+                                .columns = smaller(args.n - column, kPanel)},
+                               tiles + row / kTile * step, b + column / kTile * step, deep);
   }
 }
 
