@@ -2,9 +2,11 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/data/stream_config.h"
 #include "core/data/tokenize.h"
 #include "core/model/device.h"
+#include "core/model/kernels/matrix_unit.h"
 
 namespace mneme::run {
 namespace fs = std::filesystem;
@@ -19,8 +21,11 @@ fs::path model_directory(const ModelOptions& options) {
 }
 
 std::unique_ptr<model::Transformer> build_model(const ModelOptions& options) {
+  const model::MatmulPrecision precision = matmul_precision(options.matmul_precision);
+  if (precision == model::MatmulPrecision::kHigh && model::kernels::matrix_unit() == nullptr)
+    spdlog::warn("model.matmul_precision: high changes nothing, since this CPU has no matrix unit (AMX)");
   return model::Transformer::load(model_directory(options), scalar_type(options.dtype),
-                                  model::open_device(options.device), matmul_precision(options.matmul_precision));
+                                  model::open_device(options.device), precision);
 }
 
 data::Stream build_stream(const RunOptions& options) { return data::build_stream(options.stream_node); }
