@@ -61,12 +61,12 @@ void KeyValueCache::store(std::int64_t layer, const at::Tensor& kv, std::int64_t
                                  .keys = keys_[l].data_ptr(),
                                  .values = values_[l].data_ptr()};
   const auto sequences = static_cast<std::int64_t>(slots.size());
-  const double work = 10.0 * static_cast<double>(kv.size(0) * head_dim_) / static_cast<double>(sequences);
-  blocks::for_rows(sequences * kv_heads_, work, [&](std::int64_t first, std::int64_t last) {
-    const at::Tensor scratch = at::empty({head_dim_ + 16}, at::kFloat);
-    for (std::int64_t t = first; t < last; ++t)
-      kernels::table().cache_store(args, t / kv_heads_, t % kv_heads_, scratch.data_ptr<float>());
-  });
+  const double work = 10.0 * static_cast<double>(kv.size(0) * head_dim_ * kv_heads_);
+  blocks::share_tasks(
+      sequences * kv_heads_, work, [&] { return at::empty({head_dim_ + 16}, at::kFloat); },
+      [&](std::int64_t t, const at::Tensor& scratch) {
+        kernels::table().cache_store(args, t / kv_heads_, t % kv_heads_, scratch.data_ptr<float>());
+      });
 }
 
 at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std::span<const std::int64_t> slots,
@@ -100,12 +100,12 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& qkv, std:
   double seen = 0;
   for (const std::int64_t position : positions) seen += static_cast<double>(position + 1);
   const std::int64_t tasks = qkv.size(0) * kv_heads_;
-  const double work = 8.0 * seen * static_cast<double>(heads_ * head_dim_) / static_cast<double>(tasks);
-  blocks::for_rows(tasks, work, [&](std::int64_t first, std::int64_t last) {
-    const at::Tensor scratch = at::empty({kernels::table().cache_scratch(args)}, at::kFloat);
-    for (std::int64_t t = first; t < last; ++t)
-      kernels::table().cache_attention(args, t / kv_heads_, t % kv_heads_, scratch.data_ptr<float>());
-  });
+  blocks::share_tasks(
+      tasks, 8.0 * seen * static_cast<double>(heads_ * head_dim_),
+      [&] { return at::empty({kernels::table().cache_scratch(args)}, at::kFloat); },
+      [&](std::int64_t t, const at::Tensor& scratch) {
+        kernels::table().cache_attention(args, t / kv_heads_, t % kv_heads_, scratch.data_ptr<float>());
+      });
   return out;
 }
 

@@ -107,4 +107,13 @@ void share_rows(std::int64_t rows, std::int64_t most, double work_per_row, const
               [&](std::int64_t task, const auto& space) { f(task * most, std::min(most, rows - task * most), space); });
 }
 
+/// The same for the panels of a weight's columns: f(panel, panels).
+template <class F>
+void share_panels(std::int64_t panels, double work_per_panel, const F& f) {
+  constexpr std::int64_t kPieces = 16;  // several per thread, as their speeds differ
+  share_rows(
+      panels, (panels + kPieces - 1) / kPieces, work_per_panel, [] { return 0; },
+      [&](std::int64_t panel, std::int64_t count, int) { f(panel, count); });
+}
+
 }  // namespace mneme::model::blocks

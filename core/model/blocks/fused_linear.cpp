@@ -7,7 +7,6 @@
 #include "core/model/blocks/fused_linear_call.h"
 #include "core/model/blocks/fused_linear_half.h"
 #include "core/model/blocks/packed_weight.h"
-#include "core/model/blocks/unit_product.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -22,54 +21,27 @@ void for_chunks(std::int64_t rows, double work_per_row, const F& f) {
       rows, kChunk, work_per_row, [] { return 0; }, [&](std::int64_t row, std::int64_t count, int) { f(row, count); });
 }
 
-/// The product left · right -> into [R, n] with a packed weight, on the kernels or the matrix unit.
-class WeightProduct {
+/// The product left · right -> into [R, n]: of few rows at once, else when the rows are asked for.
+class RowsProduct {
  public:
-  WeightProduct(const at::Tensor& left, const PackedWeight& weight, const at::Tensor& right, const at::Tensor& into)
-      : into_(into.data_ptr<float>()), by_columns_(left.size(0) <= kFewRows) {
-    const std::int64_t m = left.size(0), k = left.size(1), n = into.size(1);
-    if (weight.on_unit())
-      unit_.emplace(left, right, n);
-    else
-      all_ = {.m = m, .n = n, .k = k, .a = floats(left), .a_row = k, .b = floats(right), .c = into_, .ldc = n};
-    work_ = by_columns_ ? 0 : 2.0 * static_cast<double>(n) * static_cast<double>(k);
-    columns_ = n;
-    if (by_columns_) run_by_columns();
+  RowsProduct(const at::Tensor& left, const RightFactor& right, const at::Tensor& into)
+      : left_(left), right_(right), into_(into.data_ptr<float>()), done_(left.size(0) <= kFewRows) {
+    if (done_) right.multiply_few(left, into_);
   }
 
   /// Work per row that is left for run().
-  double work() const { return work_; }
+  double work() const { return done_ ? 0 : right_.work_per_row(); }
 
   /// Makes sure that some rows are done.
   void run(std::int64_t row, std::int64_t rows) const {
-    if (by_columns_) return;
-    if (unit_) return unit_->rows(row, rows, into_ + row * columns_);
-    kernels::Gemm part = all_;
-    part.m = rows;
-    part.a += row * all_.a_row;
-    part.c += row * all_.ldc;
-    kernels::table().gemm(part);
+    if (!done_) right_.multiply_rows(left_, row, rows, into_ + row * right_.columns());
   }
 
  private:
-  void run_by_columns() const {
-    if (unit_) return unit_->by_columns(into_);
-    const std::int64_t panel = kernels::table().panel, panels = (all_.n + panel - 1) / panel;
-    for_rows(panels, 2.0 * static_cast<double>(all_.m * all_.k * panel), [&](std::int64_t first, std::int64_t last) {
-      kernels::Gemm part = all_;
-      part.n = std::min(all_.n, last * panel) - first * panel;
-      part.b += first * panel * all_.k;
-      part.c += first * panel;
-      kernels::table().gemm(part);
-    });
-  }
-
+  const at::Tensor& left_;
+  const RightFactor& right_;
   float* into_;
-  bool by_columns_;
-  double work_ = 0;
-  std::int64_t columns_ = 0;
-  std::optional<UnitProduct> unit_{};
-  kernels::Gemm all_{};
+  bool done_;
 };
 
 /// In fp32, by own kernels.
@@ -107,8 +79,8 @@ class SingleNode final : public FusedLinearNode {
   void run_chunks(const at::Tensor& dy, const at::Tensor& dx, bool with_slices) const {
     const std::int64_t out = weight.size(0), in = weight.size(1);
     if (terms.empty() && !dx.defined()) return;
-    std::optional<WeightProduct> product;
-    if (dx.defined()) product.emplace(dy, *packed, packed->backward(), dx);
+    std::optional<RowsProduct> product;
+    if (dx.defined()) product.emplace(dy, packed->backward(), dx);
     const double work = 32.0 * static_cast<double>(out) + (product ? product->work() : 0);
     for_chunks(dy.size(0), work, [&](std::int64_t row, std::int64_t rows) {
       const float* left = floats(dy) + row * out;
@@ -144,7 +116,7 @@ class SingleNode final : public FusedLinearNode {
 void run_forward(const at::Tensor& x, const PackedWeight& packed, std::vector<LowRankTerm>& terms, at::Tensor& y) {
   const std::int64_t in = x.size(1), out = y.size(1);
   for (LowRankTerm& term : terms) term.prepare_forward(x);
-  const WeightProduct product(x, packed, packed.forward(), y);
+  const RowsProduct product(x, packed.forward(), y);
   for_chunks(x.size(0), 32.0 * static_cast<double>(in + out) + product.work(),
              [&](std::int64_t row, std::int64_t rows) {
                product.run(row, rows);

@@ -4,6 +4,7 @@
 
 #include "core/model/blocks/fused.h"
 #include "core/model/blocks/packed_weight.h"
+#include "core/model/kernels/matrix_unit.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -29,13 +30,13 @@ void store_rows(const at::Tensor& half, std::int64_t row, std::int64_t rows, flo
 
 HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight) {
   const c10::NoGradGuard no_grad;
-  HalfProduct made(x.size(0), weight.out());
+  HalfProduct made(x, weight.out());
   if (weight.packed && weight.packed->on_unit()) {
-    made.unit_.emplace(x, weight.packed->forward(), made.columns_);
+    made.right_ = {weight.packed, &weight.packed->forward()};
     if (weight.bias.defined()) made.bias_ = weight.bias.to(at::kFloat);
-    if (made.rows_ <= kFewRows) {
-      made.wide_ = at::empty({made.rows_, made.columns_}, at::kFloat);
-      made.unit_->by_columns(made.wide_.data_ptr<float>());
+    if (x.size(0) <= kFewRows) {
+      made.wide_ = at::empty({x.size(0), made.columns_}, at::kFloat);
+      made.right_->multiply_few(x, made.wide_.data_ptr<float>());
     }
   } else {
     made.half_ = weight.packed ? weight.packed->product(x, weight.bias) : at::linear(x, weight.weight, weight.bias);
@@ -45,24 +46,20 @@ HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight)
 
 HalfProduct HalfProduct::backward(const at::Tensor& dy, const at::Tensor& weight) {
   const c10::NoGradGuard no_grad;
-  HalfProduct made(dy.size(0), weight.size(1));
-  if (kernels::matrix_unit() != nullptr && made.rows_ > kFewRows)
-    made.unit_.emplace(
-        dy,
-        packed_for_unit(
-            {.k = weight.size(0), .n = weight.size(1), .b = weight.const_data_ptr(), .b_row = weight.size(1)}),
-        made.columns_);
+  HalfProduct made(dy, weight.size(1));
+  if (kernels::matrix_unit() != nullptr && dy.size(0) > kFewRows)
+    made.right_ = std::make_shared<const RightFactor>(weight, true);
   else
     made.half_ = at::mm(dy, weight);
   return made;
 }
 
-double HalfProduct::work_per_row() const { return unit_ && !wide_.defined() ? unit_->work_per_row() : 0.0; }
+double HalfProduct::work_per_row() const { return right_ && !wide_.defined() ? right_->work_per_row() : 0.0; }
 
 float* HalfProduct::rows(std::int64_t row, std::int64_t rows, const WideRows& space) const {
-  if (!unit_) return space.load(half_, row, rows);
+  if (!right_) return space.load(half_, row, rows);
   float* result = wide_.defined() ? wide_.data_ptr<float>() + row * columns_ : space.data();
-  if (!wide_.defined()) unit_->rows(row, rows, result);
+  if (!wide_.defined()) right_->multiply_rows(left_, row, rows, result);
   if (bias_.defined()) {
     const float* bias = bias_.const_data_ptr<float>();
     for (std::int64_t i = 0; i < rows; ++i)
@@ -72,11 +69,11 @@ float* HalfProduct::rows(std::int64_t row, std::int64_t rows, const WideRows& sp
 }
 
 at::Tensor HalfProduct::rounded() const {
-  if (!unit_) return half_;
+  if (!right_) return half_;
   const c10::NoGradGuard no_grad;
-  const at::Tensor result = at::empty({rows_, columns_}, at::kBFloat16);
+  const at::Tensor result = at::empty({left_.size(0), columns_}, at::kBFloat16);
   share_rows(
-      rows_, kWideRows, work_per_row(), [&] { return WideRows(columns_); },
+      left_.size(0), kWideRows, work_per_row(), [&] { return WideRows(columns_); },
       [&](std::int64_t row, std::int64_t count, const WideRows& space) {
         store_rows(result, row, count, rows(row, count, space));
       });

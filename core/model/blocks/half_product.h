@@ -3,10 +3,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 
 #include "core/model/blocks/group_linear.h"
-#include "core/model/blocks/unit_product.h"
+#include "core/model/blocks/right_factor.h"
 
 namespace mneme::model::blocks {
 
@@ -47,13 +47,14 @@ class HalfProduct {
   at::Tensor rounded() const;
 
  private:
-  HalfProduct(std::int64_t rows, std::int64_t columns) : rows_(rows), columns_(columns) {}
+  HalfProduct(const at::Tensor& left, std::int64_t columns) : left_(left), columns_(columns) {}
 
-  std::int64_t rows_, columns_;
-  std::optional<UnitProduct> unit_{};
-  at::Tensor bias_{};  ///< of unit_, fp32, or undefined
-  at::Tensor wide_{};  ///< what unit_ computed at once, [R, n]: few rows, of which the threads shared the columns
-  at::Tensor half_{};  ///< without unit_: ATen's result
+  at::Tensor left_;
+  std::int64_t columns_;
+  std::shared_ptr<const RightFactor> right_{};  ///< on the matrix unit
+  at::Tensor bias_{};                           ///< fp32, beside right_; or undefined
+  at::Tensor wide_{};                           ///< few rows are computed with right_ at once, [R, n]
+  at::Tensor half_{};                           ///< without right_: ATen's result
 };
 
 }  // namespace mneme::model::blocks

@@ -4,7 +4,6 @@
 
 #include "core/base/random.h"
 #include "core/model/blocks/fused.h"
-#include "core/model/blocks/packed_weight.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -17,6 +16,22 @@ std::vector<float> spread_gate(const at::Tensor& gate, const std::vector<std::in
   for (std::size_t s = 0; s + 1 < offsets.size(); ++s)
     std::fill(rows.begin() + offsets[s], rows.begin() + offsets[s + 1], floats(values)[s]);
   return rows;
+}
+
+/// A matrix in the order in which the kernels read it; `out` is filled in.
+at::Tensor packed(kernels::Pack matrix) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor result = at::empty({kernels::table().packed_size(matrix.k, matrix.n)}, at::kFloat);
+  matrix.out = result.data_ptr<float>();
+  const std::int64_t panel = kernels::table().panel, panels = (matrix.n + panel - 1) / panel;
+  for_rows(panels, 4.0 * static_cast<double>(matrix.k * panel), [&](std::int64_t first, std::int64_t last) {
+    kernels::Pack part = matrix;
+    part.n = std::min(matrix.n, last * panel) - first * panel;
+    part.b += first * panel * matrix.b_col;
+    part.out += first * panel * matrix.k;
+    kernels::table().pack(part);
+  });
+  return result;
 }
 
 }  // namespace

@@ -5,10 +5,7 @@
 #include <ATen/cpu/Utils.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
-
-#include "core/model/blocks/fused.h"
-#include "core/model/blocks/unit_product.h"
+#include "core/model/kernels/matrix_unit.h"
 
 namespace mneme::model::blocks {
 namespace {
@@ -35,50 +32,12 @@ at::Tensor half_order(const at::Tensor& weight) {
 
 }  // namespace
 
-at::Tensor packed(kernels::Pack matrix) {
-  const c10::NoGradGuard no_grad;
-  const at::Tensor result = at::empty({kernels::table().packed_size(matrix.k, matrix.n)}, at::kFloat);
-  matrix.out = result.data_ptr<float>();
-  const std::int64_t panel = kernels::table().panel, panels = (matrix.n + panel - 1) / panel;
-  for_rows(panels, 4.0 * static_cast<double>(matrix.k * panel), [&](std::int64_t first, std::int64_t last) {
-    kernels::Pack part = matrix;
-    part.n = std::min(matrix.n, last * panel) - first * panel;
-    part.b += first * panel * matrix.b_col;
-    part.out += first * panel * matrix.k;
-    kernels::table().pack(part);
-  });
-  return result;
-}
-
 PackedWeight::PackedWeight(const at::Tensor& weight, MatmulPrecision precision)
     : weight_(weight.detach().contiguous()),
       on_unit_(kernels::matrix_unit() != nullptr &&
-               (weight.scalar_type() == at::kBFloat16 || precision == MatmulPrecision::kHigh)) {}
-
-const at::Tensor& PackedWeight::forward() const {
-  std::call_once(forward_once_, [&] {
-    const std::int64_t out = weight_.size(0), in = weight_.size(1);
-    forward_ = on_unit_ ? packed_for_unit({.type = storage_of(weight_),
-                                           .k = in,
-                                           .n = out,
-                                           .b = weight_.const_data_ptr(),
-                                           .b_row = 1,
-                                           .b_col = in})
-                        : packed({.k = in, .n = out, .b = weight_.const_data_ptr<float>(), .b_row = 1, .b_col = in});
-  });
-  return forward_;
-}
-
-const at::Tensor& PackedWeight::backward() const {
-  std::call_once(backward_once_, [&] {
-    const std::int64_t out = weight_.size(0), in = weight_.size(1);
-    backward_ = on_unit_
-                    ? packed_for_unit(
-                          {.type = storage_of(weight_), .k = out, .n = in, .b = weight_.const_data_ptr(), .b_row = in})
-                    : packed({.k = out, .n = in, .b = weight_.const_data_ptr<float>(), .b_row = in});
-  });
-  return backward_;
-}
+               (weight.scalar_type() == at::kBFloat16 || precision == MatmulPrecision::kHigh)),
+      forward_(weight_.t(), on_unit_),
+      backward_(weight_, on_unit_) {}
 
 bool PackedWeight::packs_half() {
   static const bool packs =
@@ -91,8 +50,8 @@ bool PackedWeight::packs_half() {
 
 at::Tensor PackedWeight::product(const at::Tensor& x, const at::Tensor& bias) const {
   const c10::NoGradGuard no_grad;
-  std::call_once(forward_once_, [&] { forward_ = half_order(weight_); });
-  return half_product(x, forward_, bias);
+  std::call_once(ordered_once_, [&] { ordered_ = half_order(weight_); });
+  return half_product(x, ordered_, bias);
 }
 
 }  // namespace mneme::model::blocks
