@@ -26,7 +26,10 @@ class RowsProduct {
  public:
   RowsProduct(const at::Tensor& left, const RightFactor& right, const at::Tensor& into)
       : left_(left), right_(right), into_(into.data_ptr<float>()), done_(left.size(0) <= kFewRows) {
-    if (done_) right.multiply_few(left, into_);
+    if (done_)
+      right.multiply_few(left, into_);
+    else
+      right.prepare();
   }
 
   /// Work per row that is left for run().

@@ -37,6 +37,8 @@ HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight)
     if (x.size(0) <= kFewRows) {
       made.wide_ = at::empty({x.size(0), made.columns_}, at::kFloat);
       made.right_->multiply_few(x, made.wide_.data_ptr<float>());
+    } else {
+      made.right_->prepare();
     }
   } else {
     made.half_ = weight.packed ? weight.packed->product(x, weight.bias) : at::linear(x, weight.weight, weight.bias);
@@ -47,10 +49,12 @@ HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight)
 HalfProduct HalfProduct::backward(const at::Tensor& dy, const at::Tensor& weight) {
   const c10::NoGradGuard no_grad;
   HalfProduct made(dy, weight.size(1));
-  if (kernels::matrix_unit() != nullptr && dy.size(0) > kFewRows)
+  if (kernels::matrix_unit() != nullptr && dy.size(0) > kFewRows) {
     made.right_ = std::make_shared<const RightFactor>(weight, true);
-  else
+    made.right_->prepare();
+  } else {
     made.half_ = at::mm(dy, weight);
+  }
   return made;
 }
 

@@ -23,6 +23,8 @@ class RightFactor {
   /// Floating point operations per row of A.
   double work_per_row() const { return 2.0 * static_cast<double>(matrix_.numel()); }
 
+  /// Brings B into order, by all threads, before many rows are multiplied.
+  void prepare() const { packed(); }
   /// Some rows of A times B -> into [rows, n], in the calling thread. \param left A, contiguous, of B's dtype
   void multiply_rows(const at::Tensor& left, std::int64_t row, std::int64_t rows, float* into) const;
 
