@@ -65,6 +65,7 @@ class Transformer {
   /// Reads config.json and model.safetensors (or its shards) of a directory through a memory map, converted to dtype.
   /// All missing, unexpected and wrongly shaped tensors are listed in one Error.
   /// \param device where the weights lie and the layers run
+  /// \param precision of fp32 products with frozen weights on the CPU
   static std::unique_ptr<Transformer> load(const std::filesystem::path& directory, c10::ScalarType dtype,
                                            c10::Device device = c10::kCPU,
                                            MatmulPrecision precision = MatmulPrecision::kHighest);

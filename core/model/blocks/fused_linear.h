@@ -8,7 +8,7 @@ namespace mneme::model::blocks {
 bool fused_linear_takes(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas);
 
 /// group_linear() without the dense deltas, with a hand-written backward pass: in fp32 by own kernels; in bf16 the
-/// frozen product is ATen's and what the adapters add is computed in fp32.
+/// frozen product is a HalfProduct and what the adapters add is computed in fp32.
 at::Tensor fused_linear(const GroupWeight& weight, const at::Tensor& x, const GroupDeltas& deltas,
                         const BlockContext& context);
 
