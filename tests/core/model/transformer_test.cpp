@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 
 #include "core/base/error.h"
+#include "core/model/kernels/matrix_unit.h"
 #include "tests/core/model/model_support.h"
 #include "tests/support/catch.h"
 
@@ -44,6 +45,20 @@ TEST_CASE("random weights have the documented size", "[transformer]") {
   std::int64_t count = 0;
   for (const auto& [name, weight] : weights) count += weight.numel();
   CHECK(model->parameter_count() == count);
+}
+
+TEST_CASE("a model of high precision keeps it when merged, and is near the exact one", "[transformer]") {
+  const auto logits = [](MatmulPrecision precision, bool merged) {
+    RandomStream rng(3, "w");
+    auto model = Transformer::random(small_config(), at::kFloat, rng, at::kCPU, precision);
+    if (merged) model = model->merged({});
+    const PackedBatch batch = small_batch();
+    return model->forward({.batch = &batch, .want_logits = true}).logits;
+  };
+  const at::Tensor exact = logits(MatmulPrecision::kHighest, false), high = logits(MatmulPrecision::kHigh, false);
+  CHECK(relative_error(high, exact) < 1e-4);
+  CHECK(at::equal(high, exact) == (kernels::matrix_unit() == nullptr));
+  CHECK(at::equal(logits(MatmulPrecision::kHigh, true), high));
 }
 
 TEST_CASE("linears and groups name Hugging Face's modules", "[transformer]") {
