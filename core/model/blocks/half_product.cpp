@@ -9,6 +9,10 @@
 namespace mneme::model::blocks {
 namespace {
 
+/// As kFewRows, for a right factor that is used once: panels that are brought into order one by one never leave the
+/// cache, which is worth more rows.
+constexpr std::int64_t kFewOnce = 256;
+
 kernels::Conversion conversion(const at::Tensor& half, std::int64_t row, std::int64_t rows, float* wide) {
   return {.count = rows * half.size(1),
           .half = static_cast<at::BFloat16*>(half.data_ptr()) + row * half.size(1),
@@ -28,18 +32,19 @@ void store_rows(const at::Tensor& half, std::int64_t row, std::int64_t rows, flo
   kernels::table().narrow(conversion(half, row, rows, wide));
 }
 
+void HalfProduct::start(std::int64_t few) {
+  if (left_.size(0) > few) return right_->prepare();
+  wide_ = at::empty({left_.size(0), columns_}, at::kFloat);
+  right_->multiply_few(left_, wide_.data_ptr<float>());
+}
+
 HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight) {
   const c10::NoGradGuard no_grad;
   HalfProduct made(x, weight.out());
   if (weight.packed && weight.packed->on_unit()) {
     made.right_ = {weight.packed, &weight.packed->forward()};
     if (weight.bias.defined()) made.bias_ = weight.bias.to(at::kFloat);
-    if (x.size(0) <= kFewRows) {
-      made.wide_ = at::empty({x.size(0), made.columns_}, at::kFloat);
-      made.right_->multiply_few(x, made.wide_.data_ptr<float>());
-    } else {
-      made.right_->prepare();
-    }
+    made.start(kFewRows);
   } else {
     made.half_ = weight.packed ? weight.packed->product(x, weight.bias) : at::linear(x, weight.weight, weight.bias);
   }
@@ -49,9 +54,9 @@ HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight)
 HalfProduct HalfProduct::backward(const at::Tensor& dy, const at::Tensor& weight) {
   const c10::NoGradGuard no_grad;
   HalfProduct made(dy, weight.size(1));
-  if (kernels::matrix_unit() != nullptr && dy.size(0) > kFewRows) {
+  if (kernels::matrix_unit() != nullptr) {
     made.right_ = std::make_shared<const RightFactor>(weight, true);
-    made.right_->prepare();
+    made.start(kFewOnce);
   } else {
     made.half_ = at::mm(dy, weight);
   }

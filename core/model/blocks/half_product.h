@@ -48,6 +48,8 @@ class HalfProduct {
 
  private:
   HalfProduct(const at::Tensor& left, std::int64_t columns) : left_(left), columns_(columns) {}
+  /// Computes up to so many rows with right_, or lets it be prepared for more.
+  void start(std::int64_t few);
 
   at::Tensor left_;
   std::int64_t columns_;
