@@ -80,6 +80,7 @@ std::optional<Ending> RunProcess::poll() {
   const auto exit = child_->poll();
   if (!exit) return std::nullopt;
   Ending ending = judge_exit(*exit, watch_.kills() > kills_before_);
+  prefer_finished_record(ending, directory_);
   add_last_word(ending, directory_, attempt_);
   return ending;
 }

@@ -169,6 +169,14 @@ std::optional<Ending> recorded_ending(const fs::path& run_directory) {
   }
 }
 
+void prefer_finished_record(Ending& ending, const fs::path& run_directory) {
+  if (is_final(ending.state)) return;
+  const auto recorded = recorded_ending(run_directory);
+  if (!recorded || !is_final(recorded->state)) return;
+  ending.state = recorded->state;
+  ending.reason = recorded->reason;
+}
+
 RunReport inspect_run(const fs::path& run_directory) {
   RunReport status;
   status.attempt = read_attempt(run_directory);
@@ -176,6 +184,7 @@ RunReport inspect_run(const fs::path& run_directory) {
   status.progress = read_progress(run_directory);
   status.ending = read_ending(run_directory);
   if (status.ending) {
+    prefer_finished_record(*status.ending, run_directory);
     status.state = status.ending->state;
     status.reason = status.ending->reason;
     return status;

@@ -76,6 +76,10 @@ std::optional<Progress> read_progress(const std::filesystem::path& run_directory
 /// The end that run.h5 tells of; nothing if it is absent, unreadable or of a run that is going on.
 std::optional<Ending> recorded_ending(const std::filesystem::path& run_directory);
 
+/// A process may be killed, or crash, in the moment after its run is done and before its own end: a record that says
+/// done or diverged is right then, however the process ended.
+void prefer_finished_record(Ending& ending, const std::filesystem::path& run_directory);
+
 /// Derives the state: how the latest attempt ended if somebody saw it end; else whether its process lives; else what
 /// the record says; else it was interrupted. Files that are absent or cut off count as not written.
 RunReport inspect_run(const std::filesystem::path& run_directory);

@@ -77,6 +77,23 @@ TEST_CASE("a run whose end nobody saw is judged by its record", "[state]") {
   }
 }
 
+TEST_CASE("a run that was killed after its record was done is done", "[state]") {
+  const auto state_with = [](RunStatus status, RunState ended) {
+    const TemporaryDirectory dir;
+    write_attempt(dir.path(), dead_attempt());
+    write_record(dir.path(), status, "");
+    write_ending(dir.path(), {.state = ended, .reason = "ended by SIGKILL", .signal = 9, .finished = utc_now()});
+    return inspect_run(dir.path());
+  };
+  for (const RunState ended : {RunState::kFailed, RunState::kInterrupted}) {
+    CHECK(state_with(RunStatus::kDone, ended).state == RunState::kDone);
+    CHECK(state_with(RunStatus::kDone, ended).reason.empty());
+    CHECK(state_with(RunStatus::kDiverged, ended).state == RunState::kDiverged);
+    CHECK(state_with(RunStatus::kFailed, ended).state == ended);
+    CHECK(state_with(RunStatus::kRunning, ended).reason == "ended by SIGKILL");
+  }
+}
+
 TEST_CASE("files that are cut off count as not written", "[state]") {
   const TemporaryDirectory dir;
   write_file_atomically(dir.path() / "process.json", "{\"pid\": 1");
