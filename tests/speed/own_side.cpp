@@ -11,6 +11,7 @@
 #include "core/adapter/peft.h"
 #include "core/base/error.h"
 #include "core/model/generate.h"
+#include "core/run/options.h"
 #include "core/strategy/strategy.h"
 #include "core/text/tokenizer.h"
 #include "core/train/trainer.h"
@@ -36,9 +37,8 @@ c10::ScalarType type_of(const json& job) {
 }
 
 std::unique_ptr<model::Transformer> load_model(const json& job) {
-  const auto precision = job.value("matmul_precision", "highest") == "high" ? model::MatmulPrecision::kHigh
-                                                                            : model::MatmulPrecision::kHighest;
-  return model::Transformer::load(job.at("model").get<std::string>(), type_of(job), c10::kCPU, precision);
+  return model::Transformer::load(job.at("model").get<std::string>(), type_of(job), c10::kCPU,
+                                  run::matmul_precision(job.value("matmul_precision", "highest")));
 }
 
 /// Keeps the losses of the steps.

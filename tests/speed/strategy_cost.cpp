@@ -105,6 +105,7 @@ struct Contender {
   std::vector<double> seconds;
   std::int64_t stage = 0;
 };
+
 void measure(int argc, char** argv) {
   at::set_num_threads(1);
   std::vector<std::string> names;

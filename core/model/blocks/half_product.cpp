@@ -36,6 +36,14 @@ void HalfProduct::start(std::int64_t few) {
   if (left_.size(0) > few) return right_->prepare();
   wide_ = at::empty({left_.size(0), columns_}, at::kFloat);
   right_->multiply_few(left_, wide_.data_ptr<float>());
+  add_bias(wide_.data_ptr<float>(), left_.size(0));
+}
+
+void HalfProduct::add_bias(float* rows, std::int64_t count) const {
+  if (!bias_.defined()) return;
+  const float* bias = bias_.const_data_ptr<float>();
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t j = 0; j < columns_; ++j) rows[i * columns_ + j] += bias[j];
 }
 
 HalfProduct HalfProduct::forward(const at::Tensor& x, const GroupWeight& weight) {
@@ -67,14 +75,10 @@ double HalfProduct::work_per_row() const { return right_ && !wide_.defined() ? r
 
 float* HalfProduct::rows(std::int64_t row, std::int64_t rows, const WideRows& space) const {
   if (!right_) return space.load(half_, row, rows);
-  float* result = wide_.defined() ? wide_.data_ptr<float>() + row * columns_ : space.data();
-  if (!wide_.defined()) right_->multiply_rows(left_, row, rows, result);
-  if (bias_.defined()) {
-    const float* bias = bias_.const_data_ptr<float>();
-    for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j < columns_; ++j) result[i * columns_ + j] += bias[j];
-  }
-  return result;
+  if (wide_.defined()) return wide_.data_ptr<float>() + row * columns_;
+  right_->multiply_rows(left_, row, rows, space.data());
+  add_bias(space.data(), rows);
+  return space.data();
 }
 
 at::Tensor HalfProduct::rounded() const {

@@ -50,6 +50,7 @@ class HalfProduct {
   HalfProduct(const at::Tensor& left, std::int64_t columns) : left_(left), columns_(columns) {}
   /// Computes up to so many rows with right_, or lets it be prepared for more.
   void start(std::int64_t few);
+  void add_bias(float* rows, std::int64_t count) const;
 
   at::Tensor left_;
   std::int64_t columns_;

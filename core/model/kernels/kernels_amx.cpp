@@ -43,9 +43,9 @@ constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? 
 /// How many bf16 numbers stand for one element.
 constexpr int planes(Storage type) { return type == Storage::kFloat ? 2 : 1; }
 
-constexpr std::int64_t row_of(Storage type) { return type == Storage::kFloat ? 4 : 2; }
+constexpr std::int64_t bytes_of(Storage type) { return type == Storage::kFloat ? 4 : 2; }
 const char* element(const void* p, std::int64_t index, Storage type) {
-  return static_cast<const char*>(p) + index * row_of(type);
+  return static_cast<const char*>(p) + index * bytes_of(type);
 }
 
 /// Up to 32 elements of a row, the rest 0, as bf16: `out`, for fp32 also what the rounding left, `plane` behind it.

@@ -23,6 +23,7 @@ TEST_CASE("a config of what is required has the documented defaults", "[options]
   CHECK(o.model.path == "nano");
   CHECK(o.model.dtype == "fp32");
   CHECK(o.model.device == "cpu");
+  CHECK(o.model.matmul_precision == "highest");
   CHECK(o.adapter.kind == "lora");
   CHECK(o.adapter.lora.rank == 8);
   CHECK(o.adapter.lora.targets == std::vector<std::string>{"q_proj", "v_proj"});
@@ -48,8 +49,9 @@ TEST_CASE("every section reaches its options", "[options]") {
       "eval: {split: eval, protocol: labels, rows: last, decode_slots: 4}\n"
       "save: {adapters: none, checkpoint: false}\n"
       "launcher: {jobs: 2}\nname: mine\ndata: {root: here}\n",
-      "model: {path: dir, dtype: bf16, device: cuda:1}\n");
+      "model: {path: dir, dtype: bf16, device: cuda:1, matmul_precision: high}\n");
   CHECK(o.model.device == "cuda:1");
+  CHECK(matmul_precision(o.model.matmul_precision) == model::MatmulPrecision::kHigh);
   CHECK(o.adapter.kind == "full");
   CHECK(o.adapter.lora.rank == 3);
   CHECK(o.adapter.lora.alpha == 5);
